@@ -1,0 +1,111 @@
+package gitcli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	runPrefix = "gitops-operator-run-"
+	// ssh binds a temporary name of 17 more bytes beside a socket of up to
+	// 6, and a socket's path may have 108.
+	maxRunDir = 80
+	// A run folder without a lock is one that is just being made, or one
+	// whose maker was killed in between.
+	lockGrace = time.Minute
+)
+
+// makeRunDir makes a private folder for keys and sockets, memory-backed where
+// the system has such a place, and removes those of dead predecessors. Its lock
+// is held for as long as the returned file is open: a process that is killed
+// lets go of it, whatever its process number was.
+func makeRunDir() (string, *os.File, error) {
+	var errs []error
+	for _, base := range []string{"/dev/shm", os.TempDir(), "/tmp"} {
+		if st, err := os.Stat(base); err != nil || !st.IsDir() || len(base)+len(runPrefix) > maxRunDir-12 {
+			continue
+		}
+		removeStaleRunDirs(base)
+		dir, err := os.MkdirTemp(base, runPrefix)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		lock, err := lockNew(filepath.Join(dir, "lock"))
+		if err == nil {
+			return dir, lock, nil
+		}
+		os.RemoveAll(dir)
+		errs = append(errs, err)
+	}
+	return "", nil, errors.Join(append(errs, errors.New("no writable folder with a short path: set TMPDIR"))...)
+}
+
+func removeStaleRunDirs(base string) {
+	dirs, _ := filepath.Glob(filepath.Join(base, runPrefix+"*"))
+	for _, dir := range dirs {
+		st, err := os.Lstat(dir)
+		if err != nil || !st.IsDir() || st.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid()) {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
+		if err != nil {
+			if errors.Is(err, os.ErrNotExist) && time.Since(st.ModTime()) > lockGrace {
+				os.RemoveAll(dir)
+			}
+			continue
+		}
+		if tryLock(f) == nil {
+			os.RemoveAll(dir)
+		}
+		f.Close()
+	}
+}
+
+// lockNew makes a lock file that is never seen unlocked.
+func lockNew(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryLock(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// takeCacheSlot locks the first free numbered folder below dir. A mirror
+// belongs to one process; a second operator on the same cache folder (a
+// `reconcile` beside a running `serve`) gets mirrors of its own, and finds
+// them warm the next time.
+func takeCacheSlot(dir string) (string, *os.File, error) {
+	for n := range 100 {
+		slot := filepath.Join(dir, strconv.Itoa(n))
+		if err := os.MkdirAll(slot, 0o700); err != nil {
+			return "", nil, err
+		}
+		f, err := os.OpenFile(slot+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return "", nil, err
+		}
+		if tryLock(f) == nil {
+			return slot, f, nil
+		}
+		f.Close()
+	}
+	return "", nil, fmt.Errorf("%s: 100 operators use it already", dir)
+}
+
+func tryLock(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}

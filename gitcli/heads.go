@@ -1,0 +1,60 @@
+package gitcli
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var objectID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// Head returns the commit that a remote branch points to, by one
+// `git ls-remote`; nothing is cloned. It fails with ErrBranchMissing, naming
+// the repository's default branch, or with ErrEmptyRepository.
+func (c *Client) Head(ctx context.Context, r Remote, branch string, id *Identity) (string, error) {
+	ref := "refs/heads/" + branch
+	cmd := command{
+		op: "read head of", remote: r, branch: branch,
+		args: []string{"ls-remote", "--symref", "--end-of-options", r.url, "HEAD", ref},
+	}
+	out, err := c.onConnection(ctx, cmd, id)
+	if err != nil {
+		return "", err
+	}
+	head, standard := parseHeads(string(out), ref)
+	if head == "" {
+		return "", missingBranch(cmd, len(out) == 0, standard)
+	}
+	return head, nil
+}
+
+// parseHeads reads ls-remote's output: the commit of ref, and the default
+// branch. git matches a pattern against the end of a name, so that other refs
+// may be listed too.
+func parseHeads(out, ref string) (head, standard string) {
+	for line := range strings.Lines(out) {
+		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		switch {
+		case name == ref && objectID.MatchString(value):
+			head = value
+		case name == "HEAD" && strings.HasPrefix(value, "ref: refs/heads/"):
+			standard = strings.TrimPrefix(value, "ref: refs/heads/")
+		}
+	}
+	return head, standard
+}
+
+func missingBranch(cmd command, empty bool, standard string) error {
+	e := &Error{Op: cmd.op, Remote: cmd.remote.url, Branch: cmd.branch, Kind: ErrBranchMissing}
+	switch {
+	case empty:
+		e.Kind = ErrEmptyRepository
+		e.Detail = "push a first commit"
+	case standard != "" && standard != cmd.branch:
+		e.Detail = fmt.Sprintf("the repository's default branch is %s: set gitops.operator.observe_branch", cut(detail(standard), 100))
+	default:
+		e.Detail = "create it, or set gitops.operator.observe_branch"
+	}
+	return e
+}

@@ -1,0 +1,147 @@
+package gitcli
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Why a key cannot be used.
+var (
+	ErrNoKey      = errors.New("not a private SSH key")
+	ErrPassphrase = errors.New("key has a passphrase")
+)
+
+// Key is an SSH key as a Secret holds it.
+type Key struct {
+	// Name is where it comes from, "namespace/name". Mirrors are kept apart by it.
+	Name string
+	// Private is the private key, PEM. CRLF and a missing final newline are mended.
+	Private []byte
+	// KnownHosts are further host keys to trust with this key.
+	KnownHosts []byte
+}
+
+// Identity is a Key ready for use: a key file and a file of known hosts in a
+// private folder, which goes with the last Release.
+type Identity struct {
+	c    *Client
+	name string
+	id   string // names the content: what has the same id may share a connection
+	dir  string
+	refs int
+}
+
+// Acquire makes key ready for use. The caller must Release it.
+func (c *Client) Acquire(key Key) (*Identity, error) {
+	private, err := normalizeKey(key.Private)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := c.knownHosts()
+	if err != nil {
+		return nil, err
+	}
+	hosts = append(append(hosts, '\n'), unixLines(key.KnownHosts)...)
+
+	h := sha256.New()
+	for _, part := range [][]byte{private, hosts} {
+		sum := sha256.Sum256(part)
+		h.Write(sum[:])
+	}
+	id := hex.EncodeToString(h.Sum(nil)[:12]) + "-" + shortHash(key.Name)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.identities[id]; known != nil {
+		known.refs++
+		return known, nil
+	}
+	i := &Identity{c: c, name: key.Name, id: id, dir: filepath.Join(c.run, "k-"+id), refs: 1}
+	if err := i.write(private, hosts); err != nil {
+		os.RemoveAll(i.dir)
+		return nil, fmt.Errorf("write key file: %w", err)
+	}
+	c.identities[id] = i
+	return i, nil
+}
+
+func (i *Identity) write(private, hosts []byte) error {
+	if err := os.Mkdir(i.dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(i.keyFile(), private, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(i.hostsFile(), hosts, 0o600)
+}
+
+func (i *Identity) keyFile() string   { return filepath.Join(i.dir, "key") }
+func (i *Identity) hostsFile() string { return filepath.Join(i.dir, "known_hosts") }
+
+// ID names the key and its known hosts by their content, without showing them.
+func (i *Identity) ID() string { return i.id }
+
+// Release ends one use of the identity.
+func (i *Identity) Release() {
+	i.c.mu.Lock()
+	defer i.c.mu.Unlock()
+	if i.refs--; i.refs == 0 {
+		delete(i.c.identities, i.id)
+		os.RemoveAll(i.dir)
+	}
+}
+
+// knownHosts reads the host keys to trust, afresh.
+func (c *Client) knownHosts() ([]byte, error) {
+	if len(c.opt.KnownHosts) == 0 {
+		all := bytes.Clone(builtinKnownHosts)
+		if home, err := os.UserHomeDir(); err == nil {
+			// Most users of a container have none.
+			own, _ := os.ReadFile(filepath.Join(home, ".ssh", "known_hosts"))
+			all = append(append(all, '\n'), own...)
+		}
+		return all, nil
+	}
+	var all []byte
+	for _, f := range c.opt.KnownHosts {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("read known hosts: %w", err)
+		}
+		all = append(append(all, b...), '\n')
+	}
+	return all, nil
+}
+
+// normalizeKey mends what pasting does to a key, and refuses what ssh could
+// only answer with a riddle.
+func normalizeKey(b []byte) ([]byte, error) {
+	b = append(bytes.TrimSpace(unixLines(b)), '\n')
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("read SSH key: %w: it must begin with -----BEGIN ... PRIVATE KEY-----", ErrNoKey)
+	}
+	var missing *ssh.PassphraseMissingError
+	if _, err := ssh.ParseRawPrivateKey(b); errors.As(err, &missing) || block.Type == "ENCRYPTED PRIVATE KEY" {
+		return nil, fmt.Errorf("read SSH key: %w: nobody can type it here, use a key without one", ErrPassphrase)
+	}
+	return b, nil
+}
+
+func unixLines(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
+}
+
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:6])
+}

@@ -1,0 +1,137 @@
+package gitcli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// A mirror is a bare copy of one branch, one commit deep when it is made. It is
+// disposable: whatever is wrong with it, it is deleted and made again, which is
+// faster than repairing it and cannot corrupt anything.
+const (
+	maxPacks = 100
+	// maxLooseInSample bounds the loose objects: of the 256 folders they are
+	// spread over, one holds about 8 when there are 2,000.
+	maxLooseInSample = 8
+)
+
+// Mirror is the local copy of one branch of one repository, for one key.
+type Mirror struct {
+	c      *Client
+	remote Remote
+	branch string
+	id     *Identity
+	dir    string
+}
+
+// unsafeInName is what a folder's name should not have.
+var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// Mirror returns the mirror of a branch for an identity. Nothing happens until
+// Fetch. A mirror belongs to one caller at a time, and to none after the
+// identity's Release.
+func (c *Client) Mirror(r Remote, branch string, id *Identity) *Mirror {
+	name := unsafeInName.ReplaceAllString(strings.TrimSuffix(filepath.Base(r.url), ".git"), "_")
+	return &Mirror{
+		c: c, remote: r, branch: branch, id: id,
+		dir: filepath.Join(c.cache, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.url, branch, id.name}, "\x00"))),
+	}
+}
+
+func (m *Mirror) ref() string      { return "refs/heads/" + m.branch }
+func (m *Mirror) tracking() string { return "refs/remotes/origin/" + m.branch }
+
+// local is a command on the mirror itself.
+func (m *Mirror) local(op string, args ...string) command {
+	args = append([]string{"--git-dir=" + m.dir, "-c", "gc.auto=0", "-c", "core.hooksPath=/dev/null"}, args...)
+	return command{op: op, remote: m.remote, branch: m.branch, args: args}
+}
+
+// Fetch brings the mirror up to the remote branch's head and returns that
+// commit. It always asks the remote, in one session; the first time, and
+// whenever the mirror is unusable, it clones.
+func (m *Mirror) Fetch(ctx context.Context) (string, error) {
+	if _, err := os.Stat(filepath.Join(m.dir, "HEAD")); err != nil {
+		return m.clone(ctx)
+	}
+	cmd := m.local("fetch", "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+		"--no-recurse-submodules", "--end-of-options", m.remote.url, "+"+m.ref()+":"+m.tracking())
+	_, err := m.c.onConnection(ctx, cmd, m.id)
+	if errors.Is(err, ErrBranchMissing) {
+		return "", m.explainMissing(ctx, err)
+	}
+	head := ""
+	if err == nil {
+		head, err = m.resolve(ctx, m.tracking())
+	}
+	if IsLocal(err) && ctx.Err() == nil {
+		return m.clone(ctx)
+	}
+	return head, err
+}
+
+func (m *Mirror) clone(ctx context.Context) (string, error) {
+	if err := m.Delete(); err != nil {
+		return "", fmt.Errorf("delete mirror: %w", err)
+	}
+	if err := os.MkdirAll(m.c.cache, 0o700); err != nil {
+		return "", fmt.Errorf("make mirror: %w", err)
+	}
+	// A clone that was cut short must never look like a mirror.
+	tmp := m.dir + ".new"
+	if err := os.RemoveAll(tmp); err != nil {
+		return "", fmt.Errorf("make mirror: %w", err)
+	}
+	cmd := command{
+		op: "clone", remote: m.remote, branch: m.branch,
+		args: []string{"clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
+			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.url, tmp},
+	}
+	if _, err := m.c.onConnection(ctx, cmd, m.id); err != nil {
+		os.RemoveAll(tmp)
+		if errors.Is(err, ErrBranchMissing) {
+			return "", m.explainMissing(ctx, err)
+		}
+		return "", err
+	}
+	if err := os.Rename(tmp, m.dir); err != nil {
+		return "", fmt.Errorf("make mirror: %w", err)
+	}
+	return m.resolve(ctx, m.ref())
+}
+
+// explainMissing finds out what to tell about a branch that is not there.
+func (m *Mirror) explainMissing(ctx context.Context, missing error) error {
+	if _, err := m.c.Head(ctx, m.remote, m.branch, m.id); err != nil {
+		return err
+	}
+	return missing // it has just been created: the next pass will see it
+}
+
+func (m *Mirror) resolve(ctx context.Context, ref string) (string, error) {
+	out, err := m.c.runGit(ctx, m.local("resolve", "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}"))
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(out))
+	if !objectID.MatchString(id) {
+		return "", &Error{Op: "resolve", Remote: m.remote.url, Branch: m.branch, Detail: "git rev-parse answered nonsense"}
+	}
+	return id, nil
+}
+
+// Delete removes the mirror. The next Fetch clones.
+func (m *Mirror) Delete() error { return os.RemoveAll(m.dir) }
+
+// Overgrown says that so many packs or loose objects have gathered that a new
+// clone would be cheaper than going on.
+func (m *Mirror) Overgrown() bool {
+	packs, _ := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
+	loose, _ := os.ReadDir(filepath.Join(m.dir, "objects", "17"))
+	return len(packs) > maxPacks || len(loose) > maxLooseInSample
+}

@@ -1,0 +1,196 @@
+package gitcli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// termGrace is how long a process group may take to end by itself.
+	termGrace = 2 * time.Second
+	// pipeGrace is how long output is waited for once the process is gone:
+	// a shared connection holds a copy of its standard error.
+	pipeGrace = time.Second
+	maxStderr = 16 << 10
+	maxStdout = 32 << 20
+)
+
+// command is one git command.
+type command struct {
+	args  []string
+	stdin io.Reader
+	// net is the connection that the command uses; nil: a local command.
+	net *lease
+	// once: never repeat it on a fresh connection.
+	once bool
+	// remote and branch are for errors and logs.
+	op     string
+	remote Remote
+	branch string
+	// stdout takes the output instead of the returned bytes.
+	stdout io.Writer
+}
+
+// runGit runs git in an environment of its own and returns its standard output.
+// It waits for a free slot, bounds the run by Options.Timeout, and does not
+// return before the whole process group is gone.
+func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
+	fail := func(kind error, detail string, cause error) error {
+		return &Error{Op: cmd.op, Remote: cmd.remote.url, Branch: cmd.branch, Kind: kind, Detail: detail, cause: cause}
+	}
+	if cmd.op == "" {
+		cmd.op = "git " + cmd.args[0]
+	}
+	ctx, stop := c.merge(ctx)
+	defer stop()
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, fail(nil, "", context.Cause(ctx))
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	defer cancel()
+
+	out := capped{max: maxStdout}
+	stderr := &tail{max: maxStderr}
+	p := exec.Command(c.git, cmd.args...)
+	p.Env = c.environment(cmd.net)
+	p.Dir = c.home
+	p.Stdin, p.Stdout, p.Stderr = cmd.stdin, &out, stderr
+	if cmd.stdout != nil {
+		p.Stdout = cmd.stdout
+	}
+	begin := time.Now()
+	err := runGroup(ctx, p)
+	c.opt.Log.Debug("git", zap.Strings("args", cmd.args), zap.Duration("duration", time.Since(begin)),
+		zap.Int("exit_code", p.ProcessState.ExitCode()), zap.Int("bytes", out.Len()))
+
+	switch {
+	case err == nil:
+		return out.Bytes(), nil
+	case ctx.Err() == context.DeadlineExceeded && time.Since(begin) >= c.opt.Timeout:
+		e := fail(ErrTimeout, "", err).(*Error)
+		e.After = c.opt.Timeout
+		return out.Bytes(), e
+	case ctx.Err() != nil:
+		return out.Bytes(), fail(nil, "", context.Cause(ctx))
+	case errors.Is(err, exec.ErrWaitDelay):
+		// git has ended well, but something still held its output.
+		return out.Bytes(), fail(ErrNetwork, "the shared connection hangs", err)
+	}
+	text := stderr.String()
+	var kind error
+	if cmd.net != nil {
+		kind = kindOf(text)
+	}
+	return out.Bytes(), fail(kind, detail(text), err)
+}
+
+// merge returns a context that ends with ctx or with the Client.
+func (c *Client) merge(ctx context.Context) (context.Context, func()) {
+	if c.ctx == nil { // New is still checking
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.ctx, func() { cancel(errClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+var errClosed = errors.New("operator is shutting down")
+
+// environment is all that git sees; nothing is inherited.
+func (c *Client) environment(net *lease) []string {
+	env := []string{
+		"PATH=" + c.path,
+		"HOME=" + c.home,
+		"LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_LITERAL_PATHSPECS=1",
+		"GIT_ALLOW_PROTOCOL=ssh",
+		"GIT_SSH_VARIANT=ssh",
+	}
+	if net != nil {
+		return append(env, "GIT_SSH_COMMAND="+net.sshCommand())
+	}
+	return append(env, "GIT_SSH_COMMAND=false")
+}
+
+// runGroup runs p in a process group of its own. When ctx ends, the group gets
+// SIGTERM, then SIGKILL; nothing of it is left when runGroup returns.
+func runGroup(ctx context.Context, p *exec.Cmd) error {
+	setGroup(p)
+	p.WaitDelay = pipeGrace
+	if err := p.Start(); err != nil {
+		return err
+	}
+	pgid := p.Process.Pid
+	waited := make(chan struct{})
+	var killer sync.WaitGroup
+	killer.Go(func() {
+		select {
+		case <-waited:
+			return
+		case <-ctx.Done():
+		}
+		syscall.Kill(-pgid, syscall.SIGTERM)
+		grace := time.NewTimer(termGrace)
+		defer grace.Stop()
+		select {
+		case <-waited:
+		case <-grace.C:
+		}
+		syscall.Kill(-pgid, syscall.SIGKILL)
+	})
+	err := p.Wait()
+	close(waited)
+	killer.Wait()
+	return err
+}
+
+// tail keeps the last max bytes written to it.
+type tail struct {
+	mu  sync.Mutex
+	max int
+	buf []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - t.max; over > 0 {
+		t.buf = t.buf[:copy(t.buf, t.buf[over:])]
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}
+
+// capped is a buffer that refuses more than max bytes: a hostile server must
+// not fill the memory.
+type capped struct {
+	bytes.Buffer
+	max int
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if c.Len()+len(p) > c.max {
+		return 0, errors.New("git wrote more than expected")
+	}
+	return c.Buffer.Write(p)
+}

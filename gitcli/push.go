@@ -1,0 +1,163 @@
+package gitcli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Change is one commit: new contents of files that are there already.
+type Change struct {
+	Message string
+	Files   []File
+}
+
+// File is a file's new content; it keeps its mode.
+type File struct {
+	Path    string
+	Mode    string // as Read gave it
+	Content []byte
+}
+
+// Commit writes the changes as a series of commits on top of base, in one
+// `git fast-import`, and returns their names in order. Nothing is pushed and no
+// branch moves.
+func (m *Mirror) Commit(ctx context.Context, base string, changes []Change, when time.Time) ([]string, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	cmd := m.local("commit", "fast-import", "--quiet", "--done", "--force", "--date-format=raw")
+	r, w := io.Pipe()
+	cmd.stdin = r
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		w.CloseWithError(m.stream(w, base, changes, when))
+	}()
+	out, err := m.c.runGit(ctx, cmd)
+	r.Close()
+	<-written
+	if err != nil {
+		return nil, err
+	}
+	ids := strings.Fields(string(out))
+	if len(ids) != len(changes) {
+		return nil, &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, Detail: fmt.Sprintf("git fast-import wrote %d of %d commits", len(ids), len(changes))}
+	}
+	for _, id := range ids {
+		if !objectID.MatchString(id) {
+			return nil, &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, Detail: "git fast-import answered nonsense"}
+		}
+	}
+	return ids, nil
+}
+
+// stream writes git-fast-import(1)'s input. The final done is what makes a
+// stream that was cut short an error instead of half a series.
+func (m *Mirror) stream(w io.Writer, base string, changes []Change, when time.Time) error {
+	var b bytes.Buffer
+	who := fmt.Sprintf("%s <%s> %d +0000", m.c.opt.Author.Name, m.c.opt.Author.Email, when.Unix())
+	for i, ch := range changes {
+		fmt.Fprintf(&b, "commit refs/gitops/next\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", i+1, who, who, len(ch.Message), ch.Message)
+		if i == 0 {
+			fmt.Fprintf(&b, "from %s\n", base)
+		}
+		for _, f := range ch.Files {
+			fmt.Fprintf(&b, "M %s inline %s\ndata %d\n", f.Mode, quotePath(f.Path), len(f.Content))
+			b.Write(f.Content)
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "get-mark :%d\n", i+1)
+		if _, err := b.WriteTo(w); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, "done\n")
+	return err
+}
+
+// quotePath quotes a path as fast-import reads it.
+func quotePath(p string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(p) + `"`
+}
+
+// Push moves the remote branch from base to tip, or fails: with ErrBranchMoved
+// when it is not at base any more, with ErrDeclined when the server says no. A
+// push whose outcome was lost (cut off, killed, timed out) is looked up in the
+// remote before it is judged.
+func (m *Mirror) Push(ctx context.Context, base, tip string) error {
+	cmd := m.local("push to", "push", "--porcelain", "--no-verify", "--force-with-lease="+m.ref()+":"+base,
+		"--end-of-options", m.remote.url, tip+":"+m.ref())
+	cmd.once = true
+	out, err := m.c.onConnection(ctx, cmd, m.id)
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if refused := parsePush(string(out), e.Detail); refused != nil {
+		refused.Op, refused.Remote, refused.Branch, refused.cause = cmd.op, m.remote.url, m.branch, e.cause
+		return refused
+	}
+	if e.Kind != nil && e.Kind != ErrNetwork && e.Kind != ErrTimeout {
+		return err
+	}
+	applied, lookup := m.applied(ctx, base, tip)
+	switch {
+	case lookup != nil:
+		return fmt.Errorf("%w; whether the push arrived is unknown: %w", err, lookup)
+	case applied:
+		return nil
+	}
+	return err
+}
+
+// parsePush reads push --porcelain: one line per branch, "flag TAB from:to TAB
+// summary". It returns nil where the server did not refuse.
+func parsePush(out, stderr string) *Error {
+	for line := range strings.Lines(out) {
+		flag, rest, _ := strings.Cut(line, "\t")
+		if flag != "!" {
+			continue
+		}
+		_, summary, _ := strings.Cut(rest, "\t")
+		summary = detail(summary)
+		switch {
+		case saysMoved(summary):
+			return &Error{Kind: ErrBranchMoved, Detail: summary}
+		case strings.Contains(summary, "[remote failure]") || strings.Contains(summary, "remote end hung up"):
+			return nil // its outcome is not known
+		}
+		if stderr != "" {
+			summary += ": " + stderr
+		}
+		return &Error{Kind: ErrDeclined, Detail: cut(summary, 400)}
+	}
+	return nil
+}
+
+// applied finds out whether a push of tip arrived: the branch is at it, or has
+// gone on from it.
+func (m *Mirror) applied(ctx context.Context, base, tip string) (bool, error) {
+	// A group that was told to end still has to know what it has done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.c.opt.Timeout)
+	defer cancel()
+	head, err := m.c.Head(ctx, m.remote, m.branch, m.id)
+	if err != nil {
+		return false, err
+	}
+	if head == tip || head == base {
+		return head == tip, nil
+	}
+	if _, err := m.Fetch(ctx); err != nil {
+		return false, err
+	}
+	_, err = m.c.runGit(ctx, m.local("look up push", "merge-base", "--is-ancestor", tip, head))
+	return err == nil, nil
+}

@@ -1,0 +1,133 @@
+package gitcli
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The rules for a remote, in one place:
+//
+//	git@host:owner/repo.git            (scp-like)
+//	ssh://user@host[:port]/path
+//
+// User and host are letters, digits, dots, hyphens and underscores, and begin
+// with none of the characters that ssh would read as an option; a host may also
+// be an IPv6 address in brackets. The path is printable and does not begin with
+// a hyphen. Nothing else is accepted: no other transport, no password.
+var (
+	scpLike = regexp.MustCompile(`^([^@:/]+)@(\[[^\]]+\]|[^:/\[\]]+):(.+)$`)
+	sshURL  = regexp.MustCompile(`^ssh://([^@/]+)@(\[[^\]]+\]|[^:/\[\]]+)(?::([0-9]+))?(/.+)$`)
+	word    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	ipv6    = regexp.MustCompile(`^\[[0-9A-Fa-f:.]+\]$`)
+)
+
+// Remote is a repository that is reached over SSH.
+type Remote struct {
+	url  string
+	user string
+	host string
+	port string // empty: ssh's default
+}
+
+// ParseRemote checks a repository's URL. Errors never repeat a password.
+func ParseRemote(s string) (Remote, error) {
+	const use = "use git@host:owner/repo.git or ssh://user@host:port/path"
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return Remote{}, errors.New("repository URL has unprintable characters: " + use)
+	}
+	r, path := Remote{url: s}, ""
+	if m := sshURL.FindStringSubmatch(s); m != nil {
+		r.user, r.host, r.port, path = m[1], m[2], m[3], m[4]
+		// git decodes the path of a URL, so what counts is what it decodes to.
+		decoded, err := url.PathUnescape(path)
+		if err != nil || strings.ContainsFunc(decoded, unicode.IsControl) {
+			return Remote{}, fmt.Errorf("repository URL %s has a bad percent-encoding in its path", redact(s))
+		}
+		path = strings.TrimPrefix(decoded, "/")
+	} else if m := scpLike.FindStringSubmatch(s); m != nil && !strings.Contains(s, "://") {
+		r.user, r.host, path = m[1], m[2], m[3]
+	} else {
+		return Remote{}, fmt.Errorf("repository URL %s is not an SSH URL: %s", redact(s), use)
+	}
+	if strings.Contains(r.user, ":") {
+		return Remote{}, fmt.Errorf("repository URL %s carries a password: %s, with a key", redact(s), use)
+	}
+	if !word.MatchString(r.user) {
+		return Remote{}, fmt.Errorf("repository URL %s has an invalid user name: %s", redact(s), use)
+	}
+	if !word.MatchString(r.host) && !ipv6.MatchString(r.host) {
+		return Remote{}, fmt.Errorf("repository URL %s has an invalid host name: %s", redact(s), use)
+	}
+	if p, err := strconv.Atoi(r.port); r.port != "" && (err != nil || p < 1 || p > 65535) {
+		return Remote{}, fmt.Errorf("repository URL %s has an invalid port: %s", redact(s), use)
+	}
+	if strings.HasPrefix(path, "-") {
+		return Remote{}, fmt.Errorf("repository URL %s has a path that begins with a hyphen: %s", redact(s), use)
+	}
+	return r, nil
+}
+
+// String returns the URL as it was given; it holds no secret.
+func (r Remote) String() string { return r.url }
+
+// Host returns the host name, in lower case and without brackets.
+func (r Remote) Host() string { return strings.ToLower(strings.Trim(r.host, "[]")) }
+
+// userinfo is what may hold a password or a token in a URL.
+var userinfo = regexp.MustCompile(`//[^/]*@`)
+
+// redact quotes a URL for a message: without what may be a password, and cut
+// where it is long.
+func redact(s string) string {
+	s = userinfo.ReplaceAllString(s, "//***@")
+	if len(s) > 200 {
+		s = s[:200] + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// CheckBranch says whether git would accept a branch of that name: the rules of
+// git-check-ref-format(1), and no leading hyphen.
+func CheckBranch(name string) error {
+	bad := func(why string) error { return fmt.Errorf("branch name %.100q %s", name, why) }
+	switch {
+	case name == "":
+		return errors.New("branch name is empty")
+	case len(name) > 240:
+		return bad("is too long")
+	case strings.HasPrefix(name, "-"):
+		return bad("begins with a hyphen")
+	case !utf8.ValidString(name):
+		return bad("is not UTF-8")
+	case name == "HEAD" || name == "@":
+		return bad("is reserved by git")
+	case strings.HasSuffix(name, "."):
+		return bad("ends with a dot")
+	}
+	for _, s := range []string{"..", "@{", "//"} {
+		if strings.Contains(name, s) {
+			return bad("contains " + strconv.Quote(s))
+		}
+	}
+	if i := strings.IndexFunc(name, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" ~^:?*[\\", r) }); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		return bad("contains " + strconv.QuoteRune(r))
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		switch {
+		case part == "":
+			return bad("begins or ends with a slash")
+		case strings.HasPrefix(part, "."):
+			return bad("has a part that begins with a dot")
+		case strings.HasSuffix(part, ".lock"):
+			return bad(`has a part that ends with ".lock"`)
+		}
+	}
+	return nil
+}

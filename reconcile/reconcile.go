@@ -1,0 +1,336 @@
+// Package reconcile decides what happens to each Deployment of a group: the
+// Deployments that share a manifests repository, branch and SSH key. It is
+// where git, manifests and Kubernetes meet; it starts no process and opens no
+// connection itself.
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/patcher"
+)
+
+// maxPushes is how often a change is tried against a branch that keeps moving.
+const maxPushes = 10
+
+// Secrets reads Secrets by name, when they are used.
+type Secrets interface {
+	Secret(ctx context.Context, namespace, name string) (map[string][]byte, error)
+}
+
+// Reconciler moves image tags in git. It is safe for concurrent use, except
+// that one group is worked on by one call at a time.
+type Reconciler struct {
+	git     *gitcli.Client
+	secrets Secrets
+	dryRun  bool
+	log     *zap.Logger
+	heads   heads
+}
+
+// Options configure a Reconciler.
+type Options struct {
+	DryRun bool // do everything but push
+	Log    *zap.Logger
+}
+
+// New returns a Reconciler.
+func New(git *gitcli.Client, secrets Secrets, opt Options) *Reconciler {
+	return &Reconciler{git: git, secrets: secrets, dryRun: opt.DryRun, log: opt.Log}
+}
+
+// Job is one Deployment to bring up to date, with what was pushed before Since.
+type Job struct {
+	Target k8s.Target
+	Since  time.Time
+}
+
+// GroupKey names the group of a Deployment. Group takes jobs of one group only.
+func GroupKey(t k8s.Target) string {
+	return strings.Join([]string{t.Config.ManifestRepository, t.Config.ObserveBranch, t.Config.SSHKey().String()}, "\x00")
+}
+
+// Group brings the Deployments of one group up to date and reports each by its
+// index, as soon as its result is known.
+func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res Result)) {
+	g := &group{Reconciler: r}
+	for i, j := range jobs {
+		g.deployments = append(g.deployments, &deployment{job: j, target: j.Target, report: func(res Result) { done(i, res) }})
+	}
+	slices.SortFunc(g.deployments, func(a, b *deployment) int {
+		return cmp.Or(strings.Compare(a.target.Namespace, b.target.Namespace), strings.Compare(a.target.Name, b.target.Name))
+	})
+
+	g.check()
+	if len(g.open()) == 0 {
+		return
+	}
+	if err := g.identify(ctx); err != nil {
+		g.failAll(err)
+		return
+	}
+	defer g.identity.Release()
+	defer g.tidy(ctx)
+
+	g.mirror = r.git.Mirror(g.manifests, g.branch, g.identity)
+	base, err := g.readHeads(ctx)
+	if err != nil {
+		g.failAll(err)
+		return
+	}
+	if err := g.update(ctx, base); err != nil {
+		g.failAll(err)
+	}
+}
+
+// group is one call of Group.
+type group struct {
+	*Reconciler
+	deployments []*deployment
+	manifests   gitcli.Remote
+	branch      string
+	identity    *gitcli.Identity
+	mirror      *gitcli.Mirror
+}
+
+// deployment is one job on its way.
+type deployment struct {
+	job    Job
+	target k8s.Target
+	app    gitcli.Remote
+	image  patcher.Name
+	path   string // in the manifests repository, canonical
+	want   string // the tag, once the app's head is known
+	from   string // the tag that the change replaces, once it is planned
+	commit string // the commit that holds the change
+	report func(Result)
+	ended  bool
+}
+
+func (d *deployment) end(res Result) {
+	d.ended = true
+	d.report(res)
+}
+
+// open returns the deployments that have no result yet.
+func (g *group) open() []*deployment {
+	var open []*deployment
+	for _, d := range g.deployments {
+		if !d.ended {
+			open = append(open, d)
+		}
+	}
+	return open
+}
+
+func (g *group) fail(d *deployment, err error) {
+	g.log.Warn("deployment failed", append(about(d.target), zap.Error(err))...)
+	d.end(failed(d.target, err))
+}
+
+func (g *group) failAll(err error) {
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("the operator is shutting down; the next pass goes on from here")
+	}
+	for _, d := range g.open() {
+		g.fail(d, err)
+	}
+}
+
+// check parses the annotations. What is wrong with one Deployment ends that one.
+func (g *group) check() {
+	for _, d := range g.deployments {
+		if err := g.parse(d); err != nil {
+			g.fail(d, err)
+		}
+	}
+}
+
+func (g *group) parse(d *deployment) error {
+	c := d.target.Config
+	if err := d.target.Invalid(); err != nil {
+		return err
+	}
+	var err error
+	if g.manifests, err = gitcli.ParseRemote(c.ManifestRepository); err != nil {
+		return fmt.Errorf("read manifest_repository: %w", err)
+	}
+	if d.app, err = gitcli.ParseRemote(c.AppRepository); err != nil {
+		return fmt.Errorf("read app_repository: %w", err)
+	}
+	if d.app.String() == g.manifests.String() {
+		return fmt.Errorf("app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", d.app)
+	}
+	if err = gitcli.CheckBranch(c.ObserveBranch); err != nil {
+		return fmt.Errorf("read observe_branch: %w", err)
+	}
+	g.branch = c.ObserveBranch
+	if d.path, err = gitcli.CheckPath(c.DeploymentPath); err != nil {
+		return fmt.Errorf("read deployment_path: %w", err)
+	}
+	if d.image, err = patcher.ParseName(c.ImageName, c.RegistryURL == nil); err != nil {
+		return fmt.Errorf("read image_name: %w", err)
+	}
+	return nil
+}
+
+// identify reads the group's SSH key.
+func (g *group) identify(ctx context.Context) error {
+	ref := g.open()[0].target.Config.SSHKey()
+	secret, err := g.secrets.Secret(ctx, ref.Namespace, ref.Name)
+	if err != nil {
+		return fmt.Errorf("read SSH key: %w: create it, or correct ssh_key_name and ssh_key_namespace", err)
+	}
+	private, ok := secret["ssh-privatekey"]
+	if !ok {
+		return fmt.Errorf("read SSH key: secret %s has no key ssh-privatekey: create it with kubectl create secret generic %s -n %s --from-file=ssh-privatekey=FILE", ref, ref.Name, ref.Namespace)
+	}
+	g.identity, err = g.git.Acquire(gitcli.Key{Name: ref.String(), Private: private, KnownHosts: secret["known_hosts"]})
+	if err != nil {
+		return fmt.Errorf("use secret %s: %w", ref, err)
+	}
+	return nil
+}
+
+// readHeads asks all remotes at once: the head of each app repository, and the
+// manifests branch, whose head it returns.
+func (g *group) readHeads(ctx context.Context) (base string, err error) {
+	apps := map[string][]*deployment{}
+	for _, d := range g.open() {
+		apps[d.app.String()] = append(apps[d.app.String()], d)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { base, err = g.mirror.Fetch(ctx) })
+	for _, ds := range apps {
+		wg.Go(func() {
+			since := ds[0].job.Since
+			for _, d := range ds {
+				if d.job.Since.After(since) {
+					since = d.job.Since
+				}
+			}
+			head, err := g.heads.get(ctx, headKey{ds[0].app.String(), g.branch, g.identity.ID()}, since, func() (string, error) {
+				return g.git.Head(ctx, ds[0].app, g.branch, g.identity)
+			})
+			for _, d := range ds {
+				if err != nil {
+					g.fail(d, err)
+					continue
+				}
+				d.want = tag(head, d.target.Config.TagType)
+			}
+		})
+	}
+	wg.Wait()
+	return base, err
+}
+
+// tag makes an image tag of a commit.
+func tag(commit, tagType string) string {
+	if tagType == k8s.TagShort {
+		return commit[:7]
+	}
+	return commit
+}
+
+// update plans, writes and pushes the changes on top of base. When the branch
+// has moved meanwhile, everything is planned again on its new head: an edit is
+// a function of the file, never a merge of texts.
+func (g *group) update(ctx context.Context, base string) error {
+	rebuilt := false
+	again := func() (err error) {
+		base, err = g.mirror.Fetch(ctx)
+		return err
+	}
+	attempt := func() error {
+		if base == "" {
+			if err := again(); err != nil {
+				return backoff.Permanent(err)
+			}
+		}
+		err := g.attempt(ctx, base)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, gitcli.ErrBranchMoved):
+			g.log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
+			base = ""
+			return err
+		case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
+			g.log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
+			rebuilt, base = true, ""
+			if err := g.mirror.Delete(); err != nil {
+				return backoff.Permanent(fmt.Errorf("delete mirror: %w", err))
+			}
+			return err
+		}
+		return backoff.Permanent(err)
+	}
+	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	err := backoff.Retry(attempt, backoff.WithContext(backoff.WithMaxRetries(wait, maxPushes-1), ctx))
+	if errors.Is(err, gitcli.ErrBranchMoved) {
+		return fmt.Errorf("%w (%d times in a row: the next pass tries again)", err, maxPushes)
+	}
+	return err
+}
+
+// attempt plans and pushes once.
+func (g *group) attempt(ctx context.Context, base string) error {
+	changes, err := g.plan(ctx, base)
+	if err != nil || len(g.open()) == 0 {
+		return err
+	}
+	commits, err := g.mirror.Commit(ctx, base, changes, time.Now())
+	if err != nil {
+		return err
+	}
+	if !g.dryRun {
+		if err := g.mirror.Push(ctx, base, commits[len(commits)-1]); err != nil {
+			return err
+		}
+	}
+	next := 0
+	for _, d := range g.open() {
+		if d.from == "" {
+			d.end(upToDate(d.target, d.want)) // by the commit of another Deployment on the same file
+			continue
+		}
+		d.commit = commits[next]
+		next++
+		g.log.Info("deployment patched", append(about(d.target), zap.String("from", d.from), zap.String("to", d.want),
+			zap.String("commit", d.commit), zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Bool("dry_run", g.dryRun))...)
+		d.end(patched(d.target, d.from, d.want, g.dryRun))
+	}
+	return nil
+}
+
+// tidy replaces a mirror that has grown too large. The results are out by then:
+// nobody waits for it but the repository's next group.
+func (g *group) tidy(ctx context.Context) {
+	if g.mirror == nil || !g.mirror.Overgrown() {
+		return
+	}
+	err := g.mirror.Delete()
+	if err == nil {
+		_, err = g.mirror.Fetch(ctx)
+	}
+	if err != nil {
+		g.log.Warn("mirror not renewed", zap.String("repository", g.manifests.String()), zap.Error(err))
+	}
+}
+
+func about(t k8s.Target) []zap.Field {
+	return []zap.Field{zap.String("deployment", t.Name), zap.String("namespace", t.Namespace)}
+}

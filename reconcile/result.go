@@ -1,0 +1,67 @@
+package reconcile
+
+import (
+	"fmt"
+
+	"github.com/kainlite/gitops-operator/k8s"
+)
+
+// What was done with a Deployment.
+const (
+	ActionPatched  = "patched"
+	ActionUpToDate = "up_to_date"
+	ActionSkipped  = "skipped"
+	ActionFailed   = "failed"
+	ActionPending  = "pending"
+)
+
+// Result is what a pass tells about one Deployment. The order of the fields is
+// that of the JSON.
+type Result struct {
+	Deployment string `json:"deployment"`
+	Namespace  string `json:"namespace"`
+	Action     string `json:"action"`
+	FromSHA    string `json:"from_sha,omitempty"`
+	ToSHA      string `json:"to_sha,omitempty"`
+	Status     string `json:"status"`
+	Message    string `json:"message"`
+}
+
+func patched(t k8s.Target, from, to string, dryRun bool) Result {
+	r := result(t, ActionPatched, "success", "patched successfully to version "+to)
+	if dryRun {
+		r.Message += " (dry run)"
+	}
+	r.FromSHA, r.ToSHA = from, to
+	return r
+}
+
+func upToDate(t k8s.Target, at string) Result {
+	r := result(t, ActionUpToDate, "success", "is up to date at "+at)
+	r.ToSHA = at
+	return r
+}
+
+func failed(t k8s.Target, err error) Result {
+	return result(t, ActionFailed, "failure", "failed: "+err.Error())
+}
+
+// Skipped is the result of a Deployment that is switched off.
+func Skipped(t k8s.Target) Result {
+	return result(t, ActionSkipped, "skipped", "is disabled (gitops.operator.enabled=false)")
+}
+
+// Failed is the result of a Deployment whose job could not be run.
+func Failed(t k8s.Target, err error) Result { return failed(t, err) }
+
+// Pending is the result of a Deployment that is still being worked on.
+func Pending(t k8s.Target) Result {
+	return result(t, ActionPending, "pending", "is still being worked on; the pass goes on in the background")
+}
+
+func result(t k8s.Target, action, status, message string) Result {
+	return Result{
+		Deployment: t.Name, Namespace: t.Namespace, Action: action, Status: status,
+		Message: fmt.Sprintf("Deployment %s %s", t.Name, message),
+	}
+}

@@ -1,0 +1,225 @@
+// Package httpapi is the operator's HTTP face: it lists the Deployments, hands
+// them to the queue, waits, and renders JSON and text. It decides nothing about
+// a Deployment.
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/queue"
+	"github.com/kainlite/gitops-operator/reconcile"
+)
+
+// Source lists the Deployments.
+type Source interface {
+	// Deployments may return an error beside the last state that it could read.
+	Deployments(ctx context.Context) (k8s.Snapshot, error)
+	// Ready says whether the first listing is complete.
+	Ready() bool
+}
+
+// Queue runs the jobs.
+type Queue interface {
+	Submit(jobs []queue.Job[k8s.Target]) (*queue.Pass[reconcile.Result], error)
+}
+
+// Metrics counts results and serves what was counted.
+type Metrics interface {
+	Reconciled(action string)
+	Handler() http.Handler
+}
+
+// API answers requests.
+type API struct {
+	source  Source
+	queue   Queue
+	metrics Metrics
+	log     *zap.Logger
+}
+
+// New returns an API.
+func New(source Source, q Queue, metrics Metrics, log *zap.Logger) *API {
+	return &API{source: source, queue: q, metrics: metrics, log: log}
+}
+
+// Handler routes the requests.
+func (a *API) Handler() http.Handler {
+	r := mux.NewRouter()
+	// The path is compared as it came: no redirects to a cleaned one.
+	r.SkipClean(true)
+	r.HandleFunc("/reconcile", a.reconcile).Methods(http.MethodGet, http.MethodPost)
+	r.HandleFunc("/status", a.status).Methods(http.MethodGet)
+	r.HandleFunc("/debug", a.debug).Methods(http.MethodGet)
+	r.HandleFunc("/health", a.health).Methods(http.MethodGet)
+	r.Handle("/metrics", a.metrics.Handler()).Methods(http.MethodGet)
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusNotFound, "no such path: try /reconcile, /status, /debug, /health or /metrics")
+	})
+	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		allow := "GET"
+		if req.URL.Path == "/reconcile" {
+			allow = "GET, POST"
+		}
+		w.Header().Set("Allow", allow)
+		fail(w, http.StatusMethodNotAllowed, "method not allowed: use "+allow)
+	})
+	return r
+}
+
+// reconcile runs a pass and answers with what became of each Deployment.
+func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
+	query := req.URL.Query()
+	ctx := req.Context()
+	if s := query.Get("wait"); s != "" {
+		wait, err := time.ParseDuration(s)
+		if err != nil || wait < 0 {
+			fail(w, http.StatusBadRequest, fmt.Sprintf("wait is %q: give a duration such as 30s", s))
+			return
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	if !a.source.Ready() {
+		fail(w, http.StatusServiceUnavailable, "starting: the first listing of Deployments is not complete yet")
+		return
+	}
+	targets := a.list(req.Context()).Targets
+	if only := query["deployment"]; len(only) > 0 {
+		var missing []string
+		targets, missing = Select(targets, only)
+		if len(missing) > 0 {
+			fail(w, http.StatusNotFound, "not tracked: "+strings.Join(missing, ", ")+" (give NAMESPACE/NAME; see /status)")
+			return
+		}
+	}
+	results, err := a.Pass(ctx, targets)
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeResults(w, results)
+}
+
+// Select returns the targets of the given keys, and the keys that have none.
+func Select(targets []k8s.Target, keys []string) (found []k8s.Target, missing []string) {
+	for _, key := range keys {
+		i := slices.IndexFunc(targets, func(t k8s.Target) bool { return t.Key() == key })
+		if i < 0 {
+			missing = append(missing, key)
+		} else if !slices.ContainsFunc(found, func(t k8s.Target) bool { return t.Key() == key }) {
+			found = append(found, targets[i])
+		}
+	}
+	return found, missing
+}
+
+// Pass brings the targets up to date and returns their results, sorted by
+// namespace and name. When ctx ends first, what is not finished is reported as
+// pending and goes on.
+func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Result, error) {
+	results := make([]reconcile.Result, 0, len(targets))
+	var jobs []queue.Job[k8s.Target]
+	byKey := make(map[string]k8s.Target, len(targets))
+	for _, t := range targets {
+		if t.Invalid() == nil && !t.Config.Enabled {
+			results = append(results, reconcile.Skipped(t))
+			a.metrics.Reconciled(reconcile.ActionSkipped)
+			continue
+		}
+		byKey[t.Key()] = t
+		jobs = append(jobs, queue.Job[k8s.Target]{Key: t.Key(), Group: reconcile.GroupKey(t), Value: t})
+	}
+	pass, err := a.queue.Submit(jobs)
+	if err != nil {
+		return nil, errors.New("the operator is shutting down")
+	}
+	finished, unfinished, err := pass.Wait(ctx)
+	for _, r := range finished {
+		results = append(results, r)
+	}
+	for key := range unfinished {
+		if errors.Is(err, queue.ErrClosed) {
+			results = append(results, reconcile.Failed(byKey[key], errors.New("the operator is shutting down; the next pass goes on from here")))
+		} else {
+			results = append(results, reconcile.Pending(byKey[key]))
+		}
+	}
+	slices.SortFunc(results, func(x, y reconcile.Result) int {
+		return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Deployment, y.Deployment))
+	})
+	return results, nil
+}
+
+// list returns the Deployments as far as they can be read.
+func (a *API) list(ctx context.Context) k8s.Snapshot {
+	s, err := a.source.Deployments(ctx)
+	if err != nil {
+		a.log.Error("Deployments not read; going on with the last that were", zap.Error(err))
+	}
+	return s
+}
+
+func (a *API) health(w http.ResponseWriter, req *http.Request) {
+	health := struct {
+		Status  string `json:"status"`
+		Tracked int    `json:"tracked_deployments"`
+	}{Status: "ok"}
+	code := http.StatusOK
+	if a.source.Ready() {
+		health.Tracked = len(a.list(req.Context()).Targets)
+	} else {
+		health.Status, code = "starting", http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, health)
+}
+
+func (a *API) debug(w http.ResponseWriter, req *http.Request) {
+	type entry struct {
+		Container   string            `json:"container"`
+		Name        string            `json:"name"`
+		Namespace   string            `json:"namespace"`
+		Annotations map[string]string `json:"annotations"`
+		Version     string            `json:"version"`
+		Config      k8s.Config        `json:"config"`
+	}
+	entries := []entry{}
+	for _, t := range a.list(req.Context()).Targets {
+		entries = append(entries, entry{t.Container, t.Name, t.Namespace, t.Annotations, t.Version, t.Config})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	enc.Encode(entries) // a client that has gone cannot be told
+}
+
+// writeResults writes a JSON array with one result a line, for people who curl.
+func writeResults(w http.ResponseWriter, results []reconcile.Result) {
+	w.Header().Set("Content-Type", "application/json")
+	WriteResults(w, results)
+}
+
+func fail(w http.ResponseWriter, code int, text string) {
+	writeJSON(w, code, map[string]string{"error": text})
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(v)
+}

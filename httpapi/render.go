@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/kainlite/gitops-operator/reconcile"
+)
+
+// WriteResults writes results as a JSON array, one a line.
+func WriteResults(w io.Writer, results []reconcile.Result) error {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for i, r := range results {
+		if i > 0 {
+			b.Truncate(b.Len() - 1) // the encoder's newline
+			b.WriteByte(',')
+		}
+		b.WriteByte('\n')
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("write results: %w", err)
+		}
+	}
+	b.WriteString("]\n")
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// WriteTable writes results as a text table.
+func WriteTable(w io.Writer, results []reconcile.Result) error {
+	rows := [][]string{{"NAMESPACE", "DEPLOYMENT", "ACTION", "MESSAGE"}}
+	for _, r := range results {
+		rows = append(rows, []string{r.Namespace, r.Deployment, r.Action, r.Message})
+	}
+	return table(w, []int{12, 24, 10}, rows)
+}
+
+// status answers with a text table of the tracked Deployments, followed by
+// those that cannot be tracked.
+func (a *API) status(w http.ResponseWriter, req *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if !a.source.Ready() {
+		fmt.Fprint(w, "gitops-operator status\nstarting: the first listing of Deployments is not complete yet\n")
+		return
+	}
+	snapshot := a.list(req.Context())
+	rows := [][]string{{"NAMESPACE", "DEPLOYMENT", "ENABLED", "BRANCH", "IMAGE"}}
+	var remarks []string
+	for _, t := range snapshot.Targets {
+		enabled := fmt.Sprint(t.Config.Enabled)
+		if err := t.Invalid(); err != nil {
+			enabled = "invalid"
+			remarks = append(remarks, fmt.Sprintf("invalid: %s: %s", t.Key(), err))
+		}
+		for _, name := range t.Unknown() {
+			remarks = append(remarks, fmt.Sprintf("unknown annotation: %s: %s", t.Key(), name))
+		}
+		image := "-"
+		if t.Container != "" {
+			image = t.Container + ":" + t.Version
+		}
+		rows = append(rows, []string{t.Namespace, t.Name, enabled, t.Config.ObserveBranch, image})
+	}
+	for _, u := range snapshot.Untracked {
+		remarks = append(remarks, fmt.Sprintf("not tracked: %s: %s", u.Key(), u.Reason))
+	}
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	fmt.Fprintf(b, "gitops-operator status\ntracked deployments: %d\n\n", len(snapshot.Targets))
+	table(b, []int{12, 24, 8, 8}, rows)
+	if len(remarks) > 0 {
+		fmt.Fprintln(b)
+	}
+	for _, r := range remarks {
+		fmt.Fprintln(b, printable(r))
+	}
+}
+
+// table writes rows in columns that are at least as wide as given, and wider
+// where a value needs it; the last column is free.
+func table(w io.Writer, widths []int, rows [][]string) error {
+	for _, row := range rows {
+		for i := range widths {
+			row[i] = printable(row[i])
+			widths[i] = max(widths[i], len([]rune(row[i])))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				b.WriteString(printable(cell))
+				break
+			}
+			fmt.Fprintf(&b, "%-*s ", widths[i], cell)
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// printable keeps terminal escapes and line breaks out of what people look at.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}

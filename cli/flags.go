@@ -1,0 +1,140 @@
+// Package cli reads a command's flags: from the command line and from
+// environment variables, anywhere among the arguments, and with every fault
+// reported instead of only the first. It knows nothing of what they mean.
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// EnvPrefix begins the environment variable of every flag.
+const EnvPrefix = "GITOPS_OPERATOR_"
+
+// Flags are one command's flags. Define them with the methods of flag.FlagSet.
+type Flags struct {
+	*flag.FlagSet
+	usage  string
+	faults []string
+}
+
+// New returns the flags of a command. The usage line follows its name in the help.
+func New(command, usage string) *Flags {
+	f := &Flags{FlagSet: flag.NewFlagSet(command, flag.ContinueOnError), usage: usage}
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	return f
+}
+
+// List defines a flag that may be given several times. In its environment
+// variable, commas separate the values. The values are there after Parse.
+func (f *Flags) List(p *[]string, name, usage string) {
+	f.Var(&list{values: p}, name, usage)
+}
+
+// Faultf adds a fault of a value, for the check given to Parse.
+func (f *Flags) Faultf(format string, args ...any) {
+	f.faults = append(f.faults, fmt.Sprintf(format, args...))
+}
+
+// Parse reads the environment, then args, and returns what is no flag. With
+// faults, its own or those that check adds, it writes one line for each to
+// stderr; with --help it writes the help to stdout. Then ok is false, and code
+// is the exit code.
+func (f *Flags) Parse(args []string, stdout, stderr io.Writer, check func(rest []string)) (rest []string, code int, ok bool) {
+	f.readEnvironment()
+	rest, help := f.readArguments(args)
+	if help {
+		f.help(stdout)
+		return nil, 0, false
+	}
+	if check(rest); len(f.faults) == 0 {
+		return rest, 0, true
+	}
+	for _, fault := range f.faults {
+		fmt.Fprintf(stderr, "gitops-operator %s: %s\n", f.Name(), fault)
+	}
+	return nil, 2, false
+}
+
+func (f *Flags) readEnvironment() {
+	f.VisitAll(func(fl *flag.Flag) {
+		name := envName(fl.Name)
+		value, set := os.LookupEnv(name)
+		if !set || value == "" {
+			return
+		}
+		if l, ok := fl.Value.(*list); ok {
+			*l.values, l.fromEnv = strings.Split(value, ","), true
+			return
+		}
+		if err := fl.Value.Set(value); err != nil {
+			f.Faultf("invalid value %q in %s: %v", value, name, err)
+		}
+	})
+}
+
+// readArguments goes on behind a fault, and behind an argument that is no flag.
+func (f *Flags) readArguments(args []string) (rest []string, help bool) {
+	var literal []string
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, literal = args[:i], args[i+1:]
+	}
+	for len(args) > 0 {
+		before := args
+		err := f.FlagSet.Parse(args)
+		args = f.Args()
+		switch {
+		case err == nil && len(args) > 0:
+			rest, args = append(rest, args[0]), args[1:]
+		case errors.Is(err, flag.ErrHelp):
+			return nil, true
+		case err != nil:
+			f.faults = append(f.faults, strings.Replace(err.Error(), "flag provided but not defined: ", "unknown flag ", 1))
+			// What follows an unknown flag is most likely its value.
+			unknown := before[len(before)-len(args)-1]
+			if strings.Contains(err.Error(), "not defined") && !strings.Contains(unknown, "=") && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+				args = args[1:]
+			}
+		}
+	}
+	return append(rest, literal...), false
+}
+
+func (f *Flags) help(w io.Writer) {
+	fmt.Fprintf(w, "usage: gitops-operator %s %s\n\n", f.Name(), f.usage)
+	f.SetOutput(w)
+	f.PrintDefaults()
+	fmt.Fprintf(w, "\nEvery flag also reads an environment variable: --git-timeout reads %sGIT_TIMEOUT.\n", EnvPrefix)
+}
+
+func envName(flagName string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+}
+
+// list is the value of a repeatable flag. The command line replaces what the
+// environment gave.
+type list struct {
+	values  *[]string
+	fromEnv bool // they are what the environment gave
+}
+
+func (l *list) String() string {
+	if l.values == nil { // the flag package asks a zero value
+		return ""
+	}
+	return strings.Join(*l.values, ",")
+}
+
+func (l *list) Set(v string) error {
+	if l.fromEnv {
+		*l.values, l.fromEnv = nil, false
+	}
+	*l.values = append(*l.values, v)
+	return nil
+}

@@ -1,0 +1,407 @@
+// Command gitops-operator keeps the image tags of a manifests repository at the
+// head commits of the applications' repositories. main only reads flags and
+// wires the rooms; see README.md.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/cli"
+	"github.com/kainlite/gitops-operator/demo"
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/httpapi"
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/patcher"
+	"github.com/kainlite/gitops-operator/queue"
+	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/telemetry"
+)
+
+const usage = `usage:
+  gitops-operator [serve] [flags]                  run the operator
+  gitops-operator reconcile [flags] [NS/NAME ...]  one pass over all (or the named) Deployments, then exit
+  gitops-operator patch --image NAME --tag TAG [--write] FILE ...
+                                                   show (unified diff) or write what the operator would change in these files
+  gitops-operator demo [--keep]                    a tour that needs no cluster
+  gitops-operator version
+
+'gitops-operator COMMAND --help' lists the flags of a command.
+`
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // a Deployment failed, a file was refused
+	exitUsage  = 2 // it could not run
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+// shutdownGrace is how long running groups may take to finish, in less than
+// the 30 s that Kubernetes grants.
+const shutdownGrace = 20 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "serve":
+		return runServe(ctx, args, stdout, stderr)
+	case "reconcile":
+		return runReconcile(ctx, args, stdout, stderr)
+	case "patch":
+		return runPatch(args, stdout, stderr)
+	case "demo":
+		return runDemo(ctx, args, stdout, stderr)
+	case "version":
+		fmt.Fprintln(stdout, versionLine())
+		return exitOK
+	case "help":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "gitops-operator: unknown command %q: use serve, reconcile, patch, demo or version\n", command)
+	return exitUsage
+}
+
+func versionLine() string {
+	v, commit := version, "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			}
+		}
+	}
+	return fmt.Sprintf("gitops-operator %s (commit %s, %s, %s/%s)", v, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// settings are what serve and reconcile share.
+type settings struct {
+	from      string
+	files     k8s.FileOptions
+	git       gitcli.Options
+	workers   int
+	dryRun    bool
+	logLevel  string
+	logFormat string
+}
+
+func (s *settings) define(fs *cli.Flags) {
+	fs.StringVar(&s.from, "from", "", "take Deployments and Secrets from YAML files (`PATH`: a file, or every .yaml and .yml below a folder) instead of a cluster")
+	fs.List(&s.files.Namespaces, "namespace", "track Deployments of this `NS` only (repeatable)")
+	fs.StringVar(&s.files.Selector, "selector", "", "track Deployments with labels that match `SEL` only")
+	fs.IntVar(&s.workers, "workers", 8, "manifests repositories, and git processes, at once")
+	fs.StringVar(&s.git.CacheDir, "cache-dir", "", "`DIR` for mirrors; may be deleted at any time (default: the user's cache folder)")
+	fs.List(&s.git.KnownHosts, "known-hosts", "`FILE` of SSH host keys (repeatable; default: built-in keys of the large hosts, and ~/.ssh/known_hosts)")
+	fs.DurationVar(&s.git.Timeout, "git-timeout", 60*time.Second, "time for one git command")
+	fs.StringVar(&s.git.Author.Name, "author-name", envOr("DEFAULT_FROM_NAME", "GitOps Operator"), "commit author; also DEFAULT_FROM_NAME")
+	fs.StringVar(&s.git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
+	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&s.logFormat, "log-format", "json", "json or console; logs go to standard error")
+	fs.BoolVar(&s.dryRun, "dry-run", false, "do everything but push")
+}
+
+// check adds what is wrong with the values to the flags' faults.
+func (s *settings) check(fs *cli.Flags) {
+	if s.workers < 1 {
+		fs.Faultf("--workers is %d: use 1 or more", s.workers)
+	}
+	if s.git.Timeout <= 0 {
+		fs.Faultf("--git-timeout is %s: use more than 0", s.git.Timeout)
+	}
+	for name, value := range map[string]string{"author-name": s.git.Author.Name, "author-email": s.git.Author.Email} {
+		if strings.TrimSpace(value) == "" || strings.ContainsAny(value, "<>\n\r\x00") {
+			fs.Faultf("--%s is %q: use a value without <, > and line breaks", name, value)
+		}
+	}
+	if _, err := telemetry.NewLogger(io.Discard, s.logLevel, s.logFormat); err != nil {
+		fs.Faultf("%s", err)
+	}
+	if s.from == "" {
+		fs.Faultf("--from is missing: give a file or a folder with the Deployments")
+	}
+}
+
+// operator is the wired rooms.
+type operator struct {
+	log    *zap.Logger
+	git    *gitcli.Client
+	source *k8s.Files
+	queue  *queue.Queue[k8s.Target, reconcile.Result]
+	api    *httpapi.API
+}
+
+func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, error) {
+	log, err := telemetry.NewLogger(stderr, s.logLevel, s.logFormat)
+	if err != nil {
+		return nil, err
+	}
+	o := &operator{log: log}
+	if o.source, err = k8s.OpenFiles(s.from, s.files); err != nil {
+		return nil, err
+	}
+	s.git.Workers, s.git.Log = s.workers, log.Named("gitcli")
+	if o.git, err = gitcli.New(ctx, s.git); err != nil {
+		return nil, err
+	}
+	metrics := telemetry.NewMetrics()
+	reconciler := reconcile.New(o.git, o.source, reconcile.Options{DryRun: s.dryRun, Log: log.Named("reconcile")})
+	work := func(ctx context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
+		todo := make([]reconcile.Job, len(jobs))
+		for i, j := range jobs {
+			todo[i] = reconcile.Job{Target: j.Value, Since: j.Submitted}
+		}
+		reconciler.Group(ctx, todo, func(i int, r reconcile.Result) {
+			metrics.Reconciled(r.Action)
+			done(i, queue.Outcome[reconcile.Result]{Result: r})
+		})
+	}
+	o.queue = queue.New(s.workers, work, queue.Options[k8s.Target, reconcile.Result]{
+		Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result {
+			metrics.Reconciled(reconcile.ActionFailed)
+			return reconcile.Failed(j.Value, err)
+		},
+		OnPanic: func(_ string, v any, stack []byte) {
+			log.Named("queue").Error("a pass panicked", zap.Any("panic", v), zap.ByteString("stack", stack))
+		},
+	})
+	o.api = httpapi.New(o.source, o.queue, metrics, log.Named("httpapi"))
+	return o, nil
+}
+
+// stop lets running groups finish within the grace period, then ends git.
+func (o *operator) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	if err := o.queue.Close(ctx); err != nil {
+		o.log.Warn("stopped before everything was finished", zap.Error(err))
+	}
+	o.git.Close()
+	o.log.Sync() // fails on terminals, where nothing is buffered
+}
+
+func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var s settings
+	fs := cli.New("serve", "[flags]")
+	listen := fs.String("listen", ":8000", "HTTP `ADDR`")
+	s.define(fs)
+	check := func(rest []string) {
+		s.check(fs)
+		noArguments(fs, rest)
+	}
+	if _, code, ok := fs.Parse(args, stdout, stderr, check); !ok {
+		return code
+	}
+	o, err := s.start(ctx, stderr)
+	if err != nil {
+		return cannotRun(stderr, err)
+	}
+	defer o.stop()
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", *listen)
+	if err != nil {
+		return cannotRun(stderr, err)
+	}
+	o.log.Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
+	server := &http.Server{
+		Handler:           o.api.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          zap.NewStdLog(o.log.Named("httpapi")),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return cannotRun(stderr, err)
+	case <-ctx.Done():
+	}
+	o.log.Info("shutting down")
+	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		server.Shutdown(grace) // requests that wait get their answer from the queue's end
+		server.Close()
+	}()
+	o.queue.Close(grace)
+	<-ended
+	<-served
+	return exitOK
+}
+
+func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var s settings
+	fs := cli.New("reconcile", "[flags] [NS/NAME ...]")
+	output := fs.String("o", "table", "output: json or table")
+	s.define(fs)
+	check := func([]string) {
+		s.check(fs)
+		if *output != "json" && *output != "table" {
+			fs.Faultf("-o is %q: use json or table", *output)
+		}
+	}
+	only, code, ok := fs.Parse(args, stdout, stderr, check)
+	if !ok {
+		return code
+	}
+	o, err := s.start(ctx, stderr)
+	if err != nil {
+		return cannotRun(stderr, err)
+	}
+	defer o.stop()
+	snapshot, err := o.source.Deployments(ctx)
+	if err != nil {
+		return cannotRun(stderr, err)
+	}
+	targets := snapshot.Targets
+	if len(only) > 0 {
+		var missing []string
+		if targets, missing = httpapi.Select(targets, only); len(missing) > 0 {
+			return cannotRun(stderr, fmt.Errorf("not tracked: %s (give NAMESPACE/NAME)", strings.Join(missing, ", ")))
+		}
+	}
+	results, err := o.api.Pass(ctx, targets)
+	if err != nil {
+		return cannotRun(stderr, err)
+	}
+	write := httpapi.WriteTable
+	if *output == "json" {
+		write = httpapi.WriteResults
+	}
+	if err := write(stdout, results); err != nil {
+		return cannotRun(stderr, err)
+	}
+	if slices.ContainsFunc(results, func(r reconcile.Result) bool { return r.Status != "success" && r.Status != "skipped" }) {
+		return exitFailed
+	}
+	return exitOK
+}
+
+func runPatch(args []string, stdout, stderr io.Writer) int {
+	fs := cli.New("patch", "--image NAME --tag TAG [--write] FILE ...")
+	image := fs.String("image", "", "image `NAME`, without tag")
+	tag := fs.String("tag", "", "new `TAG`")
+	write := fs.Bool("write", false, "write the files instead of showing a diff")
+	var name patcher.Name
+	check := func(files []string) {
+		var err error
+		if name, err = patcher.ParseName(*image, true); err != nil {
+			fs.Faultf("--image: %s", err)
+		}
+		if *tag == "" {
+			fs.Faultf("--tag is missing")
+		}
+		if len(files) == 0 {
+			fs.Faultf("FILE is missing")
+		}
+	}
+	files, code, ok := fs.Parse(args, stdout, stderr, check)
+	if !ok {
+		return code
+	}
+	for _, file := range files {
+		if err := patchFile(stdout, file, name, *tag, *write); err != nil {
+			fmt.Fprintf(stderr, "%s: %s\n", file, err)
+			code = exitFailed
+		}
+	}
+	return code
+}
+
+// patchFile shows, or writes, what the operator would change in one file.
+func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, write bool) error {
+	st, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() {
+		return errors.New("not a regular file")
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	manifest, err := patcher.Parse(before)
+	if err != nil {
+		return err
+	}
+	after, err := manifest.SetTag(name, tag)
+	if err != nil || bytes.Equal(before, after) {
+		return err
+	}
+	if write {
+		return os.WriteFile(file, after, st.Mode().Perm())
+	}
+	_, err = stdout.Write(diff.Diff("a/"+file, before, "b/"+file, after))
+	return err
+}
+
+func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs := cli.New("demo", "[--keep]")
+	keep := fs.Bool("keep", false, "keep the folder and the servers running, to try things")
+	if _, code, ok := fs.Parse(args, stdout, stderr, func(rest []string) { noArguments(fs, rest) }); !ok {
+		return code
+	}
+	operate := func(ctx context.Context, args []string, log io.Writer) error {
+		if code := run(ctx, args, io.Discard, log); code != exitOK {
+			return fmt.Errorf("exit code %d", code)
+		}
+		return nil
+	}
+	if err := demo.Run(ctx, stdout, *keep, operate); err != nil {
+		return cannotRun(stderr, err)
+	}
+	return exitOK
+}
+
+func noArguments(fs *cli.Flags, rest []string) {
+	for _, arg := range rest {
+		fs.Faultf("unexpected argument %q", arg)
+	}
+}
+
+func envOr(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+func cannotRun(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "gitops-operator: %s\n", err)
+	return exitUsage
+}

@@ -180,7 +180,8 @@ func (c *Client) serve(ctx context.Context, cn *conn, r Remote, id *Identity) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stderr := &tail{max: maxStderr}
-	args := append(sshOptions(id, cn.socket), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-M", "-N")
+	// One -M: with ControlMaster=yes beside it, ssh asks before each session.
+	args := append(sshOptions(id, cn.socket), "-o", "ControlPersist=no", "-M", "-N")
 	if r.port != "" {
 		args = append(args, "-p", r.port)
 	}

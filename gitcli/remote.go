@@ -79,13 +79,17 @@ func (r Remote) String() string { return r.url }
 // Host returns the host name, in lower case and without brackets.
 func (r Remote) Host() string { return strings.ToLower(strings.Trim(r.host, "[]")) }
 
-// userinfo is what may hold a password or a token in a URL.
-var userinfo = regexp.MustCompile(`//[^/]*@`)
+// What may be a secret in a URL: a password, or a token in a user's place.
+var (
+	password = regexp.MustCompile(`^(ssh://[^/@:]*):[^/]*@`)
+	userinfo = regexp.MustCompile(`^((?:https?|git|ftps?|file)://)[^/]*@`)
+)
 
-// redact quotes a URL for a message: without what may be a password, and cut
+// redact quotes a URL for a message: without what may be a secret, and cut
 // where it is long.
 func redact(s string) string {
-	s = userinfo.ReplaceAllString(s, "//***@")
+	s = password.ReplaceAllString(s, "$1:***@")
+	s = userinfo.ReplaceAllString(s, "$1***@")
 	if len(s) > 200 {
 		s = s[:200] + "..."
 	}
@@ -105,7 +109,7 @@ func CheckBranch(name string) error {
 		return bad("begins with a hyphen")
 	case !utf8.ValidString(name):
 		return bad("is not UTF-8")
-	case name == "HEAD" || name == "@":
+	case name == "HEAD":
 		return bad("is reserved by git")
 	case strings.HasSuffix(name, "."):
 		return bad("ends with a dot")

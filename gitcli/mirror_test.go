@@ -1,0 +1,391 @@
+package gitcli_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/test/gitrepo"
+	"github.com/kainlite/gitops-operator/test/world"
+)
+
+const manifests = "kainlite/manifests"
+
+// mirror returns a mirror of the manifests repository.
+func mirror(t *testing.T, w *world.World, client *gitcli.Client) *gitcli.Mirror {
+	t.Helper()
+	return client.Mirror(w.Remote(manifests), "master", w.Identity(client))
+}
+
+func fetch(t *testing.T, m *gitcli.Mirror) string {
+	t.Helper()
+	head, err := m.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
+}
+
+func change(path, content string) gitcli.Change {
+	return gitcli.Change{Message: "Change " + path + "\n", Files: []gitcli.File{{Path: path, Mode: "100644", Content: []byte(content)}}}
+}
+
+func commit(t *testing.T, m *gitcli.Mirror, base string, changes ...gitcli.Change) []string {
+	t.Helper()
+	ids, err := m.Commit(t.Context(), base, changes, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func TestFetchFollowsTheBranch(t *testing.T) {
+	w := world.New(t)
+	first := w.Commit(manifests, map[string]string{"a.yaml": "1"})
+	m := mirror(t, w, w.Client())
+	if head := fetch(t, m); head != first {
+		t.Errorf("clone: at %s, want %s", head, first)
+	}
+	second := w.Commit(manifests, map[string]string{"a.yaml": "2"})
+	if head := fetch(t, m); head != second {
+		t.Errorf("fetch: at %s, want %s", head, second)
+	}
+	w.Git(manifests, "update-ref", "refs/heads/master", first)
+	if head := fetch(t, m); head != first {
+		t.Errorf("after the branch was forced back: at %s, want %s", head, first)
+	}
+	w.Git(manifests, "update-ref", "-d", "refs/heads/master")
+	if _, err := m.Fetch(t.Context()); !errors.Is(err, gitcli.ErrEmptyRepository) {
+		t.Errorf("after the branch was deleted: %v", err)
+	}
+	again := w.Commit(manifests, map[string]string{"a.yaml": "3"})
+	if head := fetch(t, m); head != again {
+		t.Errorf("after it was made anew: at %s, want %s", head, again)
+	}
+}
+
+// Names that provoke: a branch called like a file, a tag called like the
+// branch, option-like paths, pathspec magic, globs, spaces, quotes.
+func TestNamesAreTakenLiterally(t *testing.T) {
+	w := world.New(t)
+	repo := w.Repo(manifests)
+	paths := []string{"-x", "a b.yaml", ":(top)x", "*.yaml", "a[b].yaml", `q"uo\te.yaml`, "ünï/cöde.yaml", "a.yaml", "app/a.yaml"}
+	files := map[string]string{}
+	for _, p := range paths {
+		files[p] = "content of " + p
+	}
+	branch := "a.yaml"
+	head, err := repo.Commit(branch, "Start", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := w.Commit(manifests, map[string]string{"a.yaml": "other"})
+	w.Git(manifests, "tag", branch, other)
+
+	client := w.Client()
+	m := client.Mirror(w.Remote(manifests), branch, w.Identity(client))
+	for range 2 { // cloned, then fetched
+		if got := fetch(t, m); got != head {
+			t.Fatalf("at %s, want the branch's %s (the tag is %s)", got, head, other)
+		}
+	}
+	blobs, err := m.Read(t.Context(), head, paths, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []gitcli.Change
+	for _, p := range paths {
+		if b := blobs[p]; b.Err != nil || string(b.Content) != files[p] || b.Mode != "100644" {
+			t.Errorf("read %s: %q mode %s, %v", p, b.Content, b.Mode, b.Err)
+		}
+		changes = append(changes, change(p, "new "+files[p]))
+	}
+	ids := commit(t, m, head, changes...)
+	if err := m.Push(t.Context(), head, ids[len(ids)-1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		if got, err := repo.Show(branch, p); err != nil || got != "new "+files[p] {
+			t.Errorf("pushed %s: %q, %v", p, got, err)
+		}
+	}
+	if got := w.Git(manifests, "rev-parse", "refs/tags/"+branch); got != other {
+		t.Errorf("the tag moved to %s", got)
+	}
+}
+
+func TestReadTellsWhatIsNoFile(t *testing.T) {
+	w := world.New(t)
+	repo := w.Repo(manifests)
+	head, err := repo.CommitChanges("master", "Start",
+		gitrepo.Change{Path: "file", Content: "x"},
+		gitrepo.Change{Path: "script", Mode: "100755", Content: "y"},
+		gitrepo.Change{Path: "link", Mode: "120000", Content: "/etc/passwd"},
+		gitrepo.Change{Path: "module", Mode: "160000", Content: strings.Repeat("1", 40)},
+		gitrepo.Change{Path: "dir/file", Content: "z"},
+		gitrepo.Change{Path: "linkdir", Mode: "120000", Content: "dir"},
+		gitrepo.Change{Path: "large", Content: strings.Repeat("x", 1001)},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	blobs, err := m.Read(t.Context(), head, []string{"file", "script", "link", "module", "dir", "linkdir/file", "large", "nope"}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"file": "100644", "script": "100755",
+		"link":         "not a regular file: a symbolic link: give the path of the file itself",
+		"module":       "not a regular file: a submodule",
+		"dir":          "not a regular file: a folder",
+		"linkdir/file": "no such file",
+		"large":        "file is too large: 1001 bytes, at most 1000 are read",
+		"nope":         "no such file",
+	} {
+		got := blobs[path].Mode
+		if err := blobs[path].Err; err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestThousandsOfPathsAreReadInPieces(t *testing.T) {
+	w := world.New(t)
+	files := map[string]string{}
+	for i := range 3000 {
+		files[fmt.Sprintf("%s/%04d.yaml", strings.Repeat("long", 50), i)] = fmt.Sprint(i)
+	}
+	head := w.Commit(manifests, files)
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	var paths []string
+	for p := range files {
+		paths = append(paths, p)
+	}
+	blobs, err := m.Read(t.Context(), head, paths, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range files {
+		if string(blobs[p].Content) != want {
+			t.Fatalf("%s: %+v, want %s", p, blobs[p], want)
+		}
+	}
+}
+
+func TestCommitsAreOneEachAndKeepTheMode(t *testing.T) {
+	w := world.New(t)
+	repo := w.Repo(manifests)
+	base, err := repo.CommitChanges("master", "Start", gitrepo.Change{Path: "a", Content: "1"}, gitrepo.Change{Path: "b", Mode: "100755", Content: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	second := change("b", "two\r\nno newline at end")
+	second.Files[0].Mode = "100755"
+	ids := commit(t, m, base, change("a", ""), second)
+	if err := m.Push(t.Context(), base, ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	log := w.Git(manifests, "log", "--format=%H|%an|%ae|%cn|%s", "master")
+	want := ids[1] + "|GitOps Operator|gitops-operator@localhost|GitOps Operator|Change b\n" +
+		ids[0] + "|GitOps Operator|gitops-operator@localhost|GitOps Operator|Change a\n" + base + "|A Developer|dev@localhost|A Developer|Start"
+	if log != want {
+		t.Errorf("log:\n%s\nwant:\n%s", log, want)
+	}
+	if tree := w.Git(manifests, "ls-tree", "master", "b"); !strings.HasPrefix(tree, "100755 ") {
+		t.Errorf("mode lost: %s", tree)
+	}
+	if got := w.File(manifests, "b"); got != "two\r\nno newline at end" {
+		t.Errorf("content: %q", got)
+	}
+	w.Git(manifests, "fsck", "--strict")
+	if head := fetch(t, m); head != ids[1] {
+		t.Errorf("the next fetch is at %s", head)
+	}
+}
+
+func TestPushIsACompareAndSwap(t *testing.T) {
+	w := world.New(t)
+	base := w.Commit(manifests, map[string]string{"a": "1", "b": "1"})
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	mine := commit(t, m, base, change("a", "mine"))
+	theirs := w.Commit(manifests, map[string]string{"b": "theirs"})
+
+	err := m.Push(t.Context(), base, mine[0])
+	if !errors.Is(err, gitcli.ErrBranchMoved) {
+		t.Fatalf("got %v", err)
+	}
+	if head := w.Git(manifests, "rev-parse", "master"); head != theirs {
+		t.Errorf("the branch is at %s, want their %s", head, theirs)
+	}
+}
+
+func TestHookThatDeclinesIsNotRetried(t *testing.T) {
+	w := world.New(t)
+	base := w.Commit(manifests, map[string]string{"a": "1"})
+	hook := filepath.Join(w.Repo(manifests).Dir, "hooks", "pre-receive")
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'frozen until Monday' >&2\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	err := m.Push(t.Context(), base, commit(t, m, base, change("a", "2"))[0])
+	want := "push to " + w.Server.URL(manifests+".git") + " branch master: push declined by the server: [remote rejected] (pre-receive hook declined): frozen until Monday" +
+		" (see the server's reason; a protected branch or a hook may refuse the operator's pushes)"
+	if !errors.Is(err, gitcli.ErrDeclined) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if n := w.Server.Stats().ReceivePacks; n != 1 {
+		t.Errorf("%d pushes were tried", n)
+	}
+}
+
+// The report of a push may be lost while the push arrived.
+func TestPushWhoseReportIsLostIsLookedUp(t *testing.T) {
+	for _, pushedOnTop := range []bool{false, true} {
+		t.Run(fmt.Sprintf("pushed on top=%v", pushedOnTop), func(t *testing.T) {
+			w := world.New(t)
+			base := w.Commit(manifests, map[string]string{"a": "1"})
+			m := mirror(t, w, w.Client())
+			fetch(t, m)
+			mine := commit(t, m, base, change("a", "2"))
+			if pushedOnTop {
+				hook := fmt.Sprintf("#!/bin/sh\ngit update-ref refs/heads/master $(git commit-tree -p %s -m later %s^{tree})\n", mine[0], mine[0])
+				if err := os.WriteFile(filepath.Join(w.Repo(manifests).Dir, "hooks", "post-receive"), []byte(hook), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.Server.CutPushReply(true)
+			if err := m.Push(t.Context(), base, mine[0]); err != nil {
+				t.Errorf("the push arrived, but: %v", err)
+			}
+			w.Git(manifests, "merge-base", "--is-ancestor", mine[0], "master")
+		})
+	}
+}
+
+func TestPushThatNeverArrivedFails(t *testing.T) {
+	w := world.New(t)
+	base := w.Commit(manifests, map[string]string{"a": "1"})
+	client := w.Client(func(o *gitcli.Options) { o.Timeout = time.Second })
+	m := mirror(t, w, client)
+	fetch(t, m)
+	mine := commit(t, m, base, change("a", "2"))
+	w.Server.Stall("", true)
+	err := m.Push(t.Context(), base, mine[0])
+	if !errors.Is(err, gitcli.ErrTimeout) || !strings.Contains(err.Error(), "whether the push arrived is unknown") {
+		t.Fatalf("got %v", err)
+	}
+	if head := w.Git(manifests, "rev-parse", "master"); head != base {
+		t.Errorf("the branch is at %s", head)
+	}
+}
+
+// Whatever is wrong with a mirror, the next fetch has a good one.
+func TestBrokenMirrorIsReplaced(t *testing.T) {
+	remove := func(t *testing.T, pattern string, dir string) {
+		files, _ := filepath.Glob(filepath.Join(dir, pattern))
+		if len(files) == 0 {
+			t.Fatalf("nothing matches %s", pattern)
+		}
+		for _, f := range files {
+			if err := os.RemoveAll(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write := func(name, content string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, harm := range map[string]func(*testing.T, string){
+		"deleted":           func(t *testing.T, dir string) { remove(t, "", dir) },
+		"no HEAD":           func(t *testing.T, dir string) { remove(t, "HEAD", dir) },
+		"no objects":        func(t *testing.T, dir string) { remove(t, "objects/*", dir) },
+		"no refs":           func(t *testing.T, dir string) { remove(t, "refs", dir) },
+		"garbage HEAD":      write("HEAD", "\x00garbage"),
+		"garbage config":    write("config", "[core\n\tgarbage"),
+		"garbage packed":    write("packed-refs", "garbage\n"),
+		"stale shallow":     write("shallow.lock", ""),
+		"half-written HEAD": write("HEAD", ""),
+		"stale ref lock": func(t *testing.T, dir string) {
+			if err := os.MkdirAll(filepath.Join(dir, "refs/remotes/origin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write("refs/remotes/origin/master.lock", "")(t, dir)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := world.New(t)
+			w.Commit(manifests, map[string]string{"a": "1"})
+			cache := t.TempDir()
+			client := w.Client(func(o *gitcli.Options) { o.CacheDir = cache })
+			m := mirror(t, w, client)
+			fetch(t, m)
+			dirs, _ := filepath.Glob(filepath.Join(cache, "0", "manifests-*"))
+			if len(dirs) != 1 {
+				t.Fatalf("mirrors: %v", dirs)
+			}
+			harm(t, dirs[0])
+			head := w.Commit(manifests, map[string]string{"a": "2"})
+			if got := fetch(t, m); got != head {
+				t.Fatalf("at %s, want %s", got, head)
+			}
+			blobs, err := m.Read(t.Context(), head, []string{"a"}, 10)
+			if err != nil || string(blobs["a"].Content) != "2" {
+				t.Fatalf("read %+v, %v", blobs, err)
+			}
+			ids := commit(t, m, head, change("a", "3"))
+			if err := m.Push(t.Context(), head, ids[0]); err != nil {
+				t.Fatal(err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(cache, "0", "*")); !slices.Equal(left, dirs) {
+				t.Errorf("the cache holds %v", left)
+			}
+		})
+	}
+}
+
+func TestReadOfADamagedMirrorIsALocalError(t *testing.T) {
+	w := world.New(t)
+	head := w.Commit(manifests, map[string]string{"a": "1"})
+	cache := t.TempDir()
+	client := w.Client(func(o *gitcli.Options) { o.CacheDir = cache })
+	m := mirror(t, w, client)
+	fetch(t, m)
+	packs, _ := filepath.Glob(filepath.Join(cache, "0", "*", "objects", "pack", "*.pack"))
+	for _, p := range packs {
+		if err := os.Chmod(p, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte("garbage"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Read(t.Context(), head, []string{"a"}, 10); !gitcli.IsLocal(err) {
+		t.Errorf("got %v", err)
+	}
+	if err := m.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	if got := fetch(t, m); got != head {
+		t.Errorf("at %s", got)
+	}
+}

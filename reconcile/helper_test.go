@@ -1,0 +1,116 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/test/world"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const manifests = "kainlite/manifests"
+
+// stage is a world with a reconciler in it.
+type stage struct {
+	*world.World
+	client     *gitcli.Client
+	reconciler *reconcile.Reconciler
+}
+
+func newStage(t testing.TB, edit ...func(*gitcli.Options)) *stage {
+	t.Helper()
+	w := world.New(t)
+	s := &stage{World: w, client: w.Client(edit...)}
+	s.reconciler = s.another(reconcile.Options{})
+	return s
+}
+
+// another returns one more reconciler, with a git client of its own.
+func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
+	if opt.Log == nil {
+		opt.Log = zap.NewNop()
+	}
+	return reconcile.New(s.Client(), s, opt)
+}
+
+// run brings the targets up to date and returns the results in their order.
+func (s *stage) run(targets ...k8s.Target) []reconcile.Result {
+	s.T.Helper()
+	return s.runWith(s.reconciler, targets...)
+}
+
+func (s *stage) runWith(r *reconcile.Reconciler, targets ...k8s.Target) []reconcile.Result {
+	s.T.Helper()
+	jobs := make([]reconcile.Job, len(targets))
+	for i, t := range targets {
+		jobs[i] = reconcile.Job{Target: t, Since: time.Now()}
+		if reconcile.GroupKey(t) != reconcile.GroupKey(targets[0]) {
+			s.T.Fatalf("%s is of another group than %s", t.Key(), targets[0].Key())
+		}
+	}
+	results := make([]reconcile.Result, len(targets))
+	times := make([]int, len(targets))
+	var mu = make(chan struct{}, 1)
+	r.Group(s.T.Context(), jobs, func(i int, res reconcile.Result) {
+		mu <- struct{}{}
+		defer func() { <-mu }()
+		results[i] = res
+		times[i]++
+	})
+	for i, n := range times {
+		if n != 1 {
+			s.T.Errorf("%s was reported %d times", targets[i].Key(), n)
+		}
+	}
+	return results
+}
+
+// actions are what was done, in short.
+func actions(results []reconcile.Result) string {
+	var list []string
+	for _, r := range results {
+		list = append(list, r.Action)
+	}
+	return strings.Join(list, " ")
+}
+
+func (s *stage) wantActions(results []reconcile.Result, want string) {
+	s.T.Helper()
+	if got := actions(results); got != want {
+		s.T.Fatalf("got %s, want %s:\n%s", got, want, describe(results))
+	}
+}
+
+func describe(results []reconcile.Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		fmt.Fprintf(&b, "%s/%s: %s: %s\n", r.Namespace, r.Deployment, r.Action, r.Message)
+	}
+	return b.String()
+}
+
+const old = "3c0a88249fb61a0a4f4a65295f42b2dee3963c28"
+
+// apps makes applications with a manifest each that is behind, and returns
+// their targets and heads.
+func (s *stage) apps(names ...string) (targets []k8s.Target, heads map[string]string) {
+	s.T.Helper()
+	files := map[string]string{}
+	heads = map[string]string{}
+	for _, name := range names {
+		heads[name] = s.App("kainlite/" + name)
+		files[name+".yaml"] = world.Manifest(name, "kainlite/"+name+":"+old)
+		targets = append(targets, s.Target(name, nil))
+	}
+	s.Commit(manifests, files)
+	return targets, heads
+}

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,14 +23,13 @@ const manifests = "kainlite/manifests"
 // stage is a world with a reconciler in it.
 type stage struct {
 	*world.World
-	client     *gitcli.Client
+	edit       []func(*gitcli.Options) // of every git client
 	reconciler *reconcile.Reconciler
 }
 
 func newStage(t testing.TB, edit ...func(*gitcli.Options)) *stage {
 	t.Helper()
-	w := world.New(t)
-	s := &stage{World: w, client: w.Client(edit...)}
+	s := &stage{World: world.New(t), edit: edit}
 	s.reconciler = s.another(reconcile.Options{})
 	return s
 }
@@ -39,7 +39,7 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 	if opt.Log == nil {
 		opt.Log = zap.NewNop()
 	}
-	return reconcile.New(s.Client(), s, opt)
+	return reconcile.New(s.Client(s.edit...), s, opt)
 }
 
 // run brings the targets up to date and returns the results in their order.
@@ -59,10 +59,10 @@ func (s *stage) runWith(r *reconcile.Reconciler, targets ...k8s.Target) []reconc
 	}
 	results := make([]reconcile.Result, len(targets))
 	times := make([]int, len(targets))
-	var mu = make(chan struct{}, 1)
+	var mu sync.Mutex
 	r.Group(s.T.Context(), jobs, func(i int, res reconcile.Result) {
-		mu <- struct{}{}
-		defer func() { <-mu }()
+		mu.Lock()
+		defer mu.Unlock()
 		results[i] = res
 		times[i]++
 	})

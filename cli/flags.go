@@ -75,6 +75,7 @@ func (f *Flags) readEnvironment() {
 		}
 		if err := fl.Value.Set(value); err != nil {
 			f.Faultf("invalid value %q in %s: %v", value, name, err)
+			f.restore(fl.Name)
 		}
 	})
 }
@@ -96,6 +97,10 @@ func (f *Flags) readArguments(args []string) (rest []string, help bool) {
 			return nil, true
 		case err != nil:
 			f.faults = append(f.faults, strings.Replace(err.Error(), "flag provided but not defined: ", "unknown flag ", 1))
+			if _, name, ok := strings.Cut(err.Error(), "for flag -"); ok {
+				name, _, _ = strings.Cut(name, ":")
+				f.restore(name)
+			}
 			// What follows an unknown flag is most likely its value.
 			unknown := before[len(before)-len(args)-1]
 			if strings.Contains(err.Error(), "not defined") && !strings.Contains(unknown, "=") && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -104,6 +109,14 @@ func (f *Flags) readArguments(args []string) (rest []string, help bool) {
 		}
 	}
 	return append(rest, literal...), false
+}
+
+// restore puts the default back where a bad value was refused but stored, so
+// that one mistake is one fault.
+func (f *Flags) restore(name string) {
+	if fl := f.Lookup(name); fl != nil {
+		fl.Value.Set(fl.DefValue)
+	}
 }
 
 func (f *Flags) help(w io.Writer) {

@@ -1,0 +1,111 @@
+package gitserver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// grace is how long git has to clean up when its client has gone, and how long
+// what it wrote by then may take to be read.
+const grace = 3 * time.Second
+
+// git runs the system's git for the session and returns its exit code, 255 if
+// a signal ended it. Its process group does not outlive it. If ctx ends, the
+// group is told to stop, and is killed after the grace.
+func (s *session) git(ctx context.Context, working *sync.WaitGroup, stdout io.Writer, args ...string) int {
+	code, err := s.startGit(ctx, working, stdout, args)
+	if err != nil {
+		s.server.logf("git %s: %v", args[0], err)
+		fmt.Fprintln(s.stderr(), "ERROR: Internal error.")
+		return 1
+	}
+	return code
+}
+
+func (s *session) startGit(ctx context.Context, working *sync.WaitGroup, stdout io.Writer, args []string) (int, error) {
+	// The repositories may belong to another user. Maintenance would go on in
+	// the background, in a process group of its own.
+	config := []string{"-c", "safe.directory=*", "-c", "receive.autogc=false", "-c", "gc.auto=0"}
+	cmd := exec.CommandContext(ctx, s.server.git, append(config, args...)...)
+	cmd.Dir = s.server.root.Name()
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=/nonexistent",
+		"LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL=/dev/null",
+	}
+	if s.protocol != "" {
+		cmd.Env = append(cmd.Env, "GIT_PROTOCOL="+s.protocol)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Not SIGKILL at once: git removes its lock files on SIGTERM.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = grace
+
+	// Pipes of our own: those of exec are closed when git exits, with output
+	// in them that a slow client has yet to read.
+	out, outEnd, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer out.Close()
+	errs, errsEnd, err := os.Pipe()
+	if err != nil {
+		outEnd.Close()
+		return 0, err
+	}
+	defer errs.Close()
+	cmd.Stdout, cmd.Stderr = outEnd, errsEnd
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	outEnd.Close()
+	errsEnd.Close()
+	if err != nil {
+		return 0, err
+	}
+
+	// Ends with the channel, which may be after git.
+	working.Go(func() {
+		io.Copy(stdin, s.channel)
+		stdin.Close()
+	})
+	var copying sync.WaitGroup
+	copying.Go(func() { copyOutput(stdout, out) })
+	copying.Go(func() { copyOutput(s.stderr(), errs) })
+	copied := make(chan struct{})
+	go func() {
+		copying.Wait()
+		close(copied)
+	}()
+
+	_ = cmd.Wait() // the exit code says it all
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	select {
+	case <-copied:
+	case <-ctx.Done():
+		// A process that left the group may hold the pipes open.
+		out.SetReadDeadline(time.Now().Add(grace))
+		errs.SetReadDeadline(time.Now().Add(grace))
+		<-copied
+	}
+	if code := cmd.ProcessState.ExitCode(); code >= 0 {
+		return code, nil
+	}
+	return 255, nil
+}
+
+// copyOutput closes the pipe when the client takes no more, so that git is not
+// left writing to it.
+func copyOutput(to io.Writer, from *os.File) {
+	io.Copy(to, from)
+	from.Close()
+}

@@ -1,0 +1,234 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/kainlite/gitops-operator/httpapi"
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/queue"
+	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/telemetry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source is a fixed list of Deployments.
+type source struct {
+	snapshot k8s.Snapshot
+	err      error
+	starting bool
+}
+
+func (s *source) Deployments(context.Context) (k8s.Snapshot, error) { return s.snapshot, s.err }
+func (s *source) Ready() bool                                       { return !s.starting }
+
+// api is a server in front of a real queue, whose jobs wait for release.
+type api struct {
+	t       *testing.T
+	url     string
+	source  *source
+	queue   *queue.Queue[k8s.Target, reconcile.Result]
+	release chan struct{}
+	log     *observer.ObservedLogs
+}
+
+func start(t *testing.T, targets ...k8s.Target) *api {
+	a := &api{t: t, source: &source{snapshot: k8s.Snapshot{Targets: targets}}, release: make(chan struct{})}
+	run := func(ctx context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
+		for i, j := range jobs {
+			if strings.HasPrefix(j.Value.Name, "slow") {
+				select {
+				case <-a.release:
+				case <-ctx.Done():
+					return
+				}
+			}
+			done(i, queue.Outcome[reconcile.Result]{Result: reconcile.Result{Deployment: j.Value.Name, Namespace: j.Value.Namespace, Action: "patched"}})
+		}
+	}
+	failed := func(j queue.Job[k8s.Target], err error) reconcile.Result { return reconcile.Failed(j.Value, err) }
+	a.queue = queue.New(2, run, queue.Options[k8s.Target, reconcile.Result]{Failed: failed})
+	core, logs := observer.New(zap.InfoLevel)
+	a.log = logs
+	server := httptest.NewServer(httpapi.New(a.source, a.queue, telemetry.NewMetrics(), zap.New(core)).Handler())
+	a.url = server.URL
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		a.queue.Close(ctx)
+		server.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return a
+}
+
+func target(namespace, name string) k8s.Target {
+	return k8s.Target{Namespace: namespace, Name: name, Config: k8s.Config{Enabled: true, ManifestRepository: name}}
+}
+
+func (a *api) get(path string) (int, string) {
+	a.t.Helper()
+	resp, err := http.Get(a.url + path)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if !json.Valid(body) {
+		a.t.Errorf("%s: not JSON: %s", path, body)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestResultsAreSortedByNamespaceThenName(t *testing.T) {
+	a := start(t, target("a-b", "x"), target("a", "z"), target("a", "y"))
+	code, body := a.get("/reconcile")
+	var results []struct{ Namespace, Deployment string }
+	if err := json.Unmarshal([]byte(body), &results); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, r := range results {
+		got += r.Namespace + "/" + r.Deployment + " "
+	}
+	if code != 200 || got != "a/y a/z a-b/x " {
+		t.Errorf("%d %s", code, got)
+	}
+}
+
+func TestNothingTrackedIsAnEmptyArray(t *testing.T) {
+	a := start(t)
+	for _, path := range []string{"/reconcile", "/debug"} {
+		if code, body := a.get(path); code != 200 || strings.Join(strings.Fields(body), "") != "[]" {
+			t.Errorf("%s: %d %q", path, code, body)
+		}
+	}
+}
+
+// What takes longer than wait is reported as pending, goes on, and is joined by
+// the next request.
+func TestWaitReportsPendingAndThePassGoesOn(t *testing.T) {
+	a := start(t, target("default", "fast"), target("default", "slow"))
+	code, body := a.get("/reconcile?wait=50ms")
+	want := `{"deployment":"slow","namespace":"default","action":"pending","status":"pending","message":"Deployment slow is still being worked on; the pass goes on in the background"}`
+	if code != 200 || !strings.Contains(body, want) || !strings.Contains(body, `"deployment":"fast","namespace":"default","action":"patched"`) {
+		t.Errorf("%d %s", code, body)
+	}
+	close(a.release)
+	if code, body := a.get("/reconcile?wait=1m"); code != 200 || strings.Contains(body, "pending") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestClientThatGoesAwayCancelsNothing(t *testing.T) {
+	a := start(t, target("default", "slow"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+"/reconcile", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		resp.Body.Close()
+		t.Fatal("the client was to give up")
+	}
+	if running := a.queue.Stats().Running; running != 1 {
+		t.Errorf("%d groups run after the client went away", running)
+	}
+	close(a.release)
+	if _, body := a.get("/reconcile"); !strings.Contains(body, `"action":"patched"`) {
+		t.Error(body)
+	}
+}
+
+func TestStartingIsSaid(t *testing.T) {
+	a := start(t, target("default", "fast"))
+	a.source.starting = true
+	for path, want := range map[string]string{
+		"/health":    `{"status":"starting","tracked_deployments":0}`,
+		"/reconcile": `{"error":"starting: the first listing of Deployments is not complete yet"}`,
+	} {
+		if code, body := a.get(path); code != http.StatusServiceUnavailable || strings.TrimSpace(body) != want {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+}
+
+func TestShutdownAnswersWhoWaits(t *testing.T) {
+	a := start(t, target("default", "slow"), target("default", "slow-too"), target("default", "slow-three"))
+	answered := make(chan string)
+	go func() {
+		resp, err := http.Get(a.url + "/reconcile")
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		answered <- string(body)
+	}()
+	for a.queue.Stats().Running < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.queue.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("close: %v", err)
+	}
+	body := <-answered
+	if strings.Count(body, `"action":"failed","status":"failure","message":"Deployment slow`) != 3 ||
+		strings.Count(body, "the operator is shutting down; the next pass goes on from here") != 3 {
+		t.Errorf("got %s", body)
+	}
+	if code, body := a.get("/reconcile"); code != http.StatusServiceUnavailable || !strings.Contains(body, `{"error":"the operator is shutting down"}`) {
+		t.Errorf("after the end: %d %s", code, body)
+	}
+}
+
+func TestSourceThatFailsServesTheLastStateAndLogs(t *testing.T) {
+	a := start(t, target("default", "fast"))
+	a.source.err = errors.New("parse cluster.yaml: line 3")
+	if code, body := a.get("/reconcile"); code != 200 || !strings.Contains(body, "patched") {
+		t.Errorf("%d %s", code, body)
+	}
+	if n := a.log.FilterMessage("Deployments not read; going on with the last that were").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// Annotations come from whoever may write Deployments: they must not reach a
+// terminal as they are.
+func TestStatusShowsNoTerminalEscapes(t *testing.T) {
+	evil := target("default", "x")
+	evil.Container, evil.Version = "\x1b]0;owned\a", "\u202e1"
+	evil.Config.ObserveBranch = "a\nb"
+	a := start(t, evil)
+	a.source.snapshot.Untracked = []k8s.Untracked{{Namespace: "default", Name: "y", Reason: "missing\r\x1b[2J"}}
+	resp, err := http.Get(a.url + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(string(body), "\x1b\a\r\u202e") || strings.Count(string(body), "\n") != 7 {
+		t.Errorf("%q", body)
+	}
+}

@@ -1,0 +1,153 @@
+package patcher
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+const dockerHub = "docker.io"
+
+// Name is the name of an image, without tag and digest. Names are comparable.
+type Name struct {
+	given  string
+	domain string // lower case; empty: any registry
+	path   string
+}
+
+// ParseName parses an image_name annotation. With anyRegistry, a name that
+// names no registry host matches in whatever registry the manifest names.
+// Its errors are of type *Error with reason ErrName.
+func ParseName(name string, anyRegistry bool) (Name, error) {
+	if name == "" {
+		return Name{}, refuse(0, ErrName, "the image name is empty: give it without a tag, as in kainlite/blog")
+	}
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return Name{}, refuse(0, ErrName, "%s is not an image name: %v", quote(name), err)
+	}
+	if d, ok := named.(reference.Digested); ok {
+		return Name{}, refuse(0, ErrName, "the image name %s has a digest: remove @%s", quote(name), d.Digest())
+	}
+	if t, ok := named.(reference.Tagged); ok {
+		return Name{}, refuse(0, ErrName, "the image name %s has a tag: remove :%s", quote(name), t.Tag())
+	}
+	n := Name{given: name}
+	n.domain, n.path = normalize(named)
+	if anyRegistry && !namesHost(name, n.domain) {
+		n.domain, n.path = "", name
+	}
+	return n, nil
+}
+
+// String returns the name as it was given.
+func (n Name) String() string { return n.given }
+
+// namesHost reports whether the registry of a name is written in it rather
+// than Docker Hub by default.
+func namesHost(name, domain string) bool {
+	first, _, ok := strings.Cut(name, "/")
+	return ok && (domain != dockerHub || strings.EqualFold(first, dockerHub) || strings.EqualFold(first, "index."+dockerHub))
+}
+
+// normalize returns the registry and the repository of a parsed reference in
+// their one normal spelling.
+func normalize(named reference.Named) (domain, path string) {
+	domain, path = strings.ToLower(reference.Domain(named)), reference.Path(named)
+	if domain == "index."+dockerHub {
+		domain = dockerHub
+	}
+	if domain == dockerHub && !strings.Contains(path, "/") {
+		path = "library/" + path
+	}
+	return domain, path
+}
+
+// matches reports whether n is the name of a repository in a registry.
+func (n Name) matches(domain, path string) bool {
+	if n.domain == "" {
+		return path == n.path || domain == dockerHub && path == "library/"+n.path
+	}
+	return domain == n.domain && path == n.path
+}
+
+// ref is what an image field means.
+type ref struct {
+	domain, tag string
+	digest      bool
+	err         error // why it is not a valid reference
+}
+
+// read reports whether value names the image n, and what else it says. A value
+// that is no valid reference but could become n's, as kainlite/blog:${TAG},
+// counts, with its error.
+func (n Name) read(value string) (ref, bool) {
+	const longest = 1024 // names have at most 255 characters, tags 128
+	base := n.path[strings.LastIndexByte(n.path, '/')+1:]
+	if !strings.Contains(value, base) || len(value) > longest {
+		return ref{}, false // most images of a file, so no need to parse them
+	}
+	named, err := reference.ParseNormalizedNamed(value)
+	if err != nil {
+		return ref{err: err}, n.couldBe(value)
+	}
+	domain, path := normalize(named)
+	r := ref{domain: domain}
+	if t, ok := named.(reference.Tagged); ok {
+		r.tag = t.Tag()
+	}
+	_, r.digest = named.(reference.Digested)
+	return r, n.matches(domain, path)
+}
+
+// couldBe looks at the literal parts of a value that is no valid reference:
+// its beginning, and what follows a registry that is a variable.
+func (n Name) couldBe(value string) bool {
+	if start := literalName(value); start != "" {
+		named, err := reference.ParseNormalizedNamed(start)
+		return err == nil && n.matches(normalize(named))
+	}
+	for literal := range strings.FieldsFuncSeq(value, notInReference) {
+		_, rest, _ := strings.Cut(literal, "/")
+		path := literalName(rest)
+		if path != "" && (path == n.path || "library/"+path == n.path) {
+			return true
+		}
+	}
+	return false
+}
+
+// literalName cuts off the tag, the digest, and all from the first character
+// that no reference contains.
+func literalName(value string) string {
+	if i := strings.IndexFunc(value, notInReference); i >= 0 {
+		value = value[:i]
+	}
+	value, _, _ = strings.Cut(value, "@")
+	if i := strings.LastIndexByte(value, ':'); i > strings.LastIndexByte(value, '/') {
+		value = value[:i]
+	}
+	return value
+}
+
+func notInReference(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-/:@", r))
+}
+
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+func checkTag(tag string) error {
+	if !tagPattern.MatchString(tag) {
+		return refuse(0, ErrTag, "%s is not an image tag: use 1 to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'", quote(tag))
+	}
+	return nil
+}
+
+// sexagesimal is how YAML 1.1, which many tools still read, writes numbers in
+// base 60: 12:30 is 750.
+var sexagesimal = regexp.MustCompile(`^[0-9][0-9_]*:[0-5]?[0-9](?:\.[0-9_]*)?$`)
+
+// readsAsNumber reports whether some reader takes the plain scalar NAME:TAG
+// for a number. No other type of YAML 1.1 or 1.2 can look like that.
+func readsAsNumber(value string) bool { return sexagesimal.MatchString(value) }

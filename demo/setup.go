@@ -27,11 +27,11 @@ func (d *demo) setUp() error {
 		name string
 		repo gitrepo.Repo
 	}{{"blog", d.blog}, {"api", d.api}} {
-		first, err := app.repo.Commit("master", "Start", map[string]string{"main.go": "package main\n"})
+		first, err := app.repo.Commit("master", "Start", map[string]string{"main.go": "package main // " + app.name + "\n"})
 		if err != nil {
 			return err
 		}
-		if _, err := app.repo.Commit("master", "Go on", map[string]string{"main.go": "package main // v2\n"}); err != nil {
+		if _, err := app.repo.Commit("master", "Go on", map[string]string{"main.go": "package main // " + app.name + ", v2\n"}); err != nil {
 			return err
 		}
 		manifests["apps/"+app.name+".yaml"] = manifest(app.name, first)

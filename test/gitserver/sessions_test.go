@@ -109,7 +109,7 @@ func TestSshSeesTheRefusalOfASession(t *testing.T) {
 	if err := first.Wait(); err != nil {
 		t.Error(err)
 	}
-	_, stderr, code = f.ssh("ls")
+	_, _, code = f.ssh("ls")
 	equal(t, "exit code with a free place", code, 127)
 	equal(t, "connections", f.server.Stats().Connections, 1)
 }

@@ -1,0 +1,42 @@
+# Development commands. The product itself needs only `go build`.
+
+GO ?= go
+
+# The race detector needs cgo, which needs a C compiler.
+RACE := $(shell if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null 2>&1; then echo -race; fi)
+FUZZTIME ?= 10s
+
+# What of yq is not used here; this leaves 6 MB out of the binary.
+TAGS := yq_nobase64,yq_nocsv,yq_nohcl,yq_noini,yq_nojson,yq_nolua,yq_noprops,yq_nosh,yq_noshell,yq_notoml,yq_nouri,yq_noxml
+
+.PHONY: build
+build: ## bin/gitops-operator
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '-s -w' -o bin/gitops-operator .
+
+.PHONY: test
+test: ## formatting, vet, and all tests
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	@if [ -z "$(RACE)" ]; then echo "no C compiler: the tests run without the race detector"; fi
+	$(GO) test $(RACE) ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
+	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2); do \
+	    echo "$$target in $${dir#$(CURDIR)/}"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$dir" || exit 1; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## the benchmarks of patcher, queue and whole passes
+	$(GO) test -run '^$$' -bench . -benchmem ./patcher ./queue ./k8s ./reconcile
+
+.PHONY: lint
+lint: ## staticcheck, configured in staticcheck.conf
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+.PHONY: help
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile

@@ -23,14 +23,17 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"go.uber.org/zap"
 
+	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/cli"
 	"github.com/kainlite/gitops-operator/demo"
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/httpapi"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/patcher"
 	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/registry"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
 
@@ -112,6 +115,9 @@ type settings struct {
 	files     k8s.FileOptions
 	git       gitcli.Options
 	workers   int
+	wait      reconcile.Wait
+	githubAPI string
+	insecure  []string
 	dryRun    bool
 	logLevel  string
 	logFormat string
@@ -125,6 +131,11 @@ func (s *settings) define(fs *cli.Flags) {
 	fs.StringVar(&s.git.CacheDir, "cache-dir", "", "`DIR` for mirrors; may be deleted at any time (default: the user's cache folder)")
 	fs.List(&s.git.KnownHosts, "known-hosts", "`FILE` of SSH host keys (repeatable; default: built-in keys of the large hosts, and ~/.ssh/known_hosts)")
 	fs.DurationVar(&s.git.Timeout, "git-timeout", 60*time.Second, "time for one git command")
+	fs.IntVar(&s.wait.Attempts, "image-attempts", 5, "looks for an image that is still being built, after the first")
+	fs.DurationVar(&s.wait.First, "image-wait", 10*time.Second, "delay before the first of these looks; it doubles")
+	fs.DurationVar(&s.wait.Max, "image-wait-max", 60*time.Second, "longest delay between looks")
+	fs.StringVar(&s.githubAPI, "github-api", "", "base `URL` of the GitHub Actions API (default: GitHub's)")
+	fs.List(&s.insecure, "insecure-registry", "registry `HOST` that may be asked over plain http (repeatable; loopback always may)")
 	fs.StringVar(&s.git.Author.Name, "author-name", envOr("DEFAULT_FROM_NAME", "GitOps Operator"), "commit author; also DEFAULT_FROM_NAME")
 	fs.StringVar(&s.git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
 	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -140,8 +151,17 @@ func (s *settings) check(fs *cli.Flags) {
 	if s.git.Timeout <= 0 {
 		fs.Faultf("--git-timeout is %s: use more than 0", s.git.Timeout)
 	}
-	for name, value := range map[string]string{"author-name": s.git.Author.Name, "author-email": s.git.Author.Email} {
-		if strings.TrimSpace(value) == "" || strings.ContainsAny(value, "<>\n\r\x00") {
+	if s.wait.Attempts < 0 {
+		fs.Faultf("--image-attempts is %d: use 0 or more", s.wait.Attempts)
+	}
+	if s.wait.First <= 0 || s.wait.Max < s.wait.First {
+		fs.Faultf("--image-wait is %s and --image-wait-max is %s: use more than 0, and no more than the longest", s.wait.First, s.wait.Max)
+	}
+	if _, err := builds.New(builds.Options{API: s.githubAPI}); err != nil {
+		fs.Faultf("--github-api: %s", err)
+	}
+	for _, author := range []struct{ flag, value string }{{"author-name", s.git.Author.Name}, {"author-email", s.git.Author.Email}} {
+		if name, value := author.flag, author.value; strings.TrimSpace(value) == "" || strings.ContainsAny(value, "<>\n\r\x00") {
 			fs.Faultf("--%s is %q: use a value without <, > and line breaks", name, value)
 		}
 	}
@@ -155,11 +175,13 @@ func (s *settings) check(fs *cli.Flags) {
 
 // operator is the wired rooms.
 type operator struct {
-	log    *zap.Logger
-	git    *gitcli.Client
-	source *k8s.Files
-	queue  *queue.Queue[k8s.Target, reconcile.Result]
-	api    *httpapi.API
+	log      *zap.Logger
+	git      *gitcli.Client
+	source   *k8s.Files
+	registry *registry.Client
+	notify   *notify.Notifier
+	queue    *queue.Queue[k8s.Target, reconcile.Result]
+	api      *httpapi.API
 }
 
 func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, error) {
@@ -175,16 +197,27 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 	if o.git, err = gitcli.New(ctx, s.git); err != nil {
 		return nil, err
 	}
+	github, err := builds.New(builds.Options{API: s.githubAPI, Log: log.Named("builds")})
+	if err != nil {
+		return nil, err
+	}
+	o.registry = registry.New(registry.Options{Insecure: s.insecure, Log: log.Named("registry")})
+	o.notify = notify.New(notify.Options{Log: log.Named("notify")})
 	metrics := telemetry.NewMetrics()
-	reconciler := reconcile.New(o.git, o.source, reconcile.Options{DryRun: s.dryRun, Log: log.Named("reconcile")})
+	reconciler := reconcile.New(reconcile.Options{
+		Git: o.git, Secrets: o.source, Registry: o.registry, Builds: github, Notify: o.notify,
+		Wait: s.wait, DryRun: s.dryRun, Log: log.Named("reconcile"),
+	})
 	work := func(ctx context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
 		todo := make([]reconcile.Job, len(jobs))
 		for i, j := range jobs {
 			todo[i] = reconcile.Job{Target: j.Value, Since: j.Submitted}
 		}
-		reconciler.Group(ctx, todo, func(i int, r reconcile.Result) {
-			metrics.Reconciled(r.Action)
-			done(i, queue.Outcome[reconcile.Result]{Result: r})
+		reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) {
+			if again == 0 {
+				metrics.Reconciled(r.Action)
+			}
+			done(i, queue.Outcome[reconcile.Result]{Result: r, Again: again})
 		})
 	}
 	o.queue = queue.New(s.workers, work, queue.Options[k8s.Target, reconcile.Result]{
@@ -207,6 +240,8 @@ func (o *operator) stop() {
 	if err := o.queue.Close(ctx); err != nil {
 		o.log.Warn("stopped before everything was finished", zap.Error(err))
 	}
+	o.notify.Close(ctx)
+	o.registry.Close()
 	o.git.Close()
 	o.log.Sync() // fails on terminals, where nothing is buffered
 }

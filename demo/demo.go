@@ -17,8 +17,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kainlite/gitops-operator/test/fakes"
 	"github.com/kainlite/gitops-operator/test/gitrepo"
 	"github.com/kainlite/gitops-operator/test/gitserver"
+	"github.com/kainlite/gitops-operator/test/registryserver"
 )
 
 // Operate runs the operator with the given arguments, writing its log, until
@@ -39,13 +41,13 @@ func Run(ctx context.Context, out io.Writer, keep bool, operate Operate) error {
 		defer os.RemoveAll(dir)
 	}
 	d := &demo{out: out, dir: dir}
+	defer d.close()
 	if err := d.setUp(); err != nil {
 		return fmt.Errorf("set up demo: %w", err)
 	}
-	defer d.server.Close()
 
 	operator, err := start(ctx, operate, "serve", "--from", filepath.Join(dir, "cluster"), "--listen", "127.0.0.1:0",
-		"--cache-dir", filepath.Join(dir, "cache"))
+		"--cache-dir", filepath.Join(dir, "cache"), "--github-api", d.github.URL(), "--image-wait", "10s")
 	if err != nil {
 		return err
 	}
@@ -64,8 +66,23 @@ type demo struct {
 	dir       string
 	url       string // the operator's
 	server    *gitserver.Server
+	registry  *registryserver.Server
+	github    *fakes.GitHub
 	blog, api gitrepo.Repo
 	manifests gitrepo.Repo
+}
+
+// close ends the servers.
+func (d *demo) close() {
+	if d.server != nil {
+		d.server.Close()
+	}
+	if d.registry != nil {
+		d.registry.Close()
+	}
+	if d.github != nil {
+		d.github.Close()
+	}
 }
 
 func (d *demo) tour(ctx context.Context) error {
@@ -76,7 +93,7 @@ func (d *demo) tour(ctx context.Context) error {
 	d.step("The operator is at %s. Two Deployments, with gitops.operator.* annotations, are in %s.", d.url, filepath.Join(d.dir, "cluster"))
 
 	d.step("First pass. Both applications have commits that the manifests do not name yet:")
-	if err := d.reconcile(ctx, "patched", "patched"); err != nil {
+	if err := d.reconcile(ctx, "/reconcile", "patched", "patched"); err != nil {
 		return err
 	}
 	d.step("What it did: one commit per Deployment, and in each just the bytes of the tag.")
@@ -87,7 +104,7 @@ func (d *demo) tour(ctx context.Context) error {
 		return err
 	}
 	d.step("Second pass. Nothing is left to do, and nothing is written:")
-	if err := d.reconcile(ctx, "up_to_date", "up_to_date"); err != nil {
+	if err := d.reconcile(ctx, "/reconcile", "up_to_date", "up_to_date"); err != nil {
 		return err
 	}
 	head, err := d.blog.Commit("master", "Correct a typing error", map[string]string{"main.go": "package main // v3\n"})
@@ -95,10 +112,33 @@ func (d *demo) tour(ctx context.Context) error {
 		return err
 	}
 	d.step("Somebody pushes commit %.12s to kainlite/blog.git. Third pass: only that one moves.", head)
-	if err := d.reconcile(ctx, "up_to_date", "patched"); err != nil {
+	if err := d.reconcile(ctx, "/reconcile", "up_to_date", "patched"); err != nil {
 		return err
 	}
 	if err := d.show("log", "-1", "--format=%h %an  %s%n%n%(trailers)", "master"); err != nil {
+		return err
+	}
+	return d.tourOfTheGate(ctx)
+}
+
+// tourOfTheGate shows an image that is still being built.
+func (d *demo) tourOfTheGate(ctx context.Context) error {
+	head, err := d.api.Commit("master", "Add a feature", map[string]string{"main.go": "package main // api, v3\n"})
+	if err != nil {
+		return err
+	}
+	d.github.SetRuns("kainlite", "api", head, fakes.Run{Status: "in_progress"})
+	d.step("Somebody pushes commit %.12s to kainlite/api.git, whose images are in a registry at %s,", head, d.registry.Addr())
+	d.say("   and GitHub Actions still builds this one. A manifest must not name an image that is not there:")
+	if err := d.reconcile(ctx, "/reconcile?wait=1s", "pending", "up_to_date"); err != nil {
+		return err
+	}
+	if err := d.registry.Push("kainlite/api", head); err != nil {
+		return err
+	}
+	d.github.SetRuns("kainlite", "api", head, fakes.Run{Status: "completed", Conclusion: "success"})
+	d.step("The build has pushed its image. The operator looks again, and goes on:")
+	if err := d.reconcile(ctx, "/reconcile", "patched", "up_to_date"); err != nil {
 		return err
 	}
 	d.step("Done. Argo CD or Flux would now roll it out; the operator never writes to a cluster.")
@@ -142,10 +182,10 @@ func (d *demo) show(args ...string) error {
 }
 
 // reconcile runs a pass, prints it, and checks that it did what the tour says.
-func (d *demo) reconcile(ctx context.Context, want ...string) error {
+func (d *demo) reconcile(ctx context.Context, path string, want ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+"/reconcile", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+path, nil)
 	if err != nil {
 		return err
 	}
@@ -158,7 +198,7 @@ func (d *demo) reconcile(ctx context.Context, want ...string) error {
 	if err != nil {
 		return err
 	}
-	d.say("   $ curl %s/reconcile", d.url)
+	d.say("   $ curl '%s%s'", d.url, path)
 	d.say("   %s", strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "\n   "))
 	var results []struct{ Action string }
 	if err := json.Unmarshal(body, &results); err != nil {

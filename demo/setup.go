@@ -3,38 +3,50 @@ package demo
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/kainlite/gitops-operator/test/fakes"
 	"github.com/kainlite/gitops-operator/test/gitrepo"
 	"github.com/kainlite/gitops-operator/test/gitserver"
+	"github.com/kainlite/gitops-operator/test/registryserver"
 )
 
-// setUp makes the repositories, the SSH server, and the folder that stands for
-// a cluster.
+// setUp makes the repositories, the servers, and the folder that stands for a
+// cluster.
 func (d *demo) setUp() error {
+	var err error
+	if d.registry, err = registryserver.Start(registryserver.Options{}); err != nil {
+		return err
+	}
+	if d.github, err = fakes.NewGitHub(); err != nil {
+		return err
+	}
 	root := filepath.Join(d.dir, "git")
 	repos := map[string]*gitrepo.Repo{"blog": &d.blog, "api": &d.api, "manifests": &d.manifests}
 	for name, repo := range repos {
-		var err error
 		if *repo, err = gitrepo.Init(filepath.Join(root, "kainlite", name+".git"), "master"); err != nil {
 			return err
 		}
 	}
 	manifests := map[string]string{}
-	for _, app := range []struct {
-		name string
-		repo gitrepo.Repo
-	}{{"blog", d.blog}, {"api", d.api}} {
-		first, err := app.repo.Commit("master", "Start", map[string]string{"main.go": "package main // " + app.name + "\n"})
+	heads := map[string]string{}
+	for name, repo := range map[string]gitrepo.Repo{"blog": d.blog, "api": d.api} {
+		first, err := repo.Commit("master", "Start", map[string]string{"main.go": "package main // " + name + "\n"})
 		if err != nil {
 			return err
 		}
-		if _, err := app.repo.Commit("master", "Go on", map[string]string{"main.go": "package main // " + app.name + ", v2\n"}); err != nil {
+		heads[name], err = repo.Commit("master", "Go on", map[string]string{"main.go": "package main // " + name + ", v2\n"})
+		if err != nil {
 			return err
 		}
-		manifests["apps/"+app.name+".yaml"] = manifest(app.name, first)
+		manifests["apps/"+name+".yaml"] = manifest(name, d.image(name), first)
+	}
+	if err := d.registry.Push("kainlite/api", heads["api"]); err != nil {
+		return err
 	}
 	if _, err := d.manifests.Commit("master", "Deploy blog and api", manifests); err != nil {
 		return err
@@ -54,9 +66,11 @@ func (d *demo) setUp() error {
 		return err
 	}
 	files := map[string]string{
-		"blog.yaml":    d.deployment("blog"),
-		"api.yaml":     d.deployment("api"),
-		"ssh-key.yaml": secret(private, d.server.KnownHosts()),
+		"blog.yaml": d.deployment("blog", ""),
+		"api.yaml": d.deployment("api", fmt.Sprintf("    gitops.operator.registry_secret_url: http://%s\n    gitops.operator.github_token_secret_name: github\n",
+			d.registry.Addr())),
+		"secrets.yaml": secret("ssh-key", map[string][]byte{"ssh-privatekey": private, "known_hosts": d.server.KnownHosts()}) +
+			"---\n" + secret("github", map[string][]byte{"github-token": []byte("demo")}),
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(cluster, name), []byte(content), 0o600); err != nil {
@@ -66,9 +80,18 @@ func (d *demo) setUp() error {
 	return nil
 }
 
+// image is the name of an application's image. Only the api's are in a registry
+// of their own, and checked.
+func (d *demo) image(app string) string {
+	if app == "api" {
+		return d.registry.Addr() + "/kainlite/api"
+	}
+	return "kainlite/" + app
+}
+
 // manifest is what stands in the manifests repository, in the hand of somebody
 // who wants it left as it is.
-func manifest(app, tag string) string {
+func manifest(app, image, tag string) string {
 	return fmt.Sprintf(`# %[1]s: ask the web team before you change this
 apiVersion: apps/v1
 kind: Deployment
@@ -82,13 +105,13 @@ spec:
     spec:
       containers:
       - name: %[1]s
-        image: "kainlite/%[1]s:%[2]s"  # moved by gitops-operator
+        image: "%[2]s:%[3]s"  # moved by gitops-operator
         ports: [{containerPort: 8080}]
-`, app, tag)
+`, app, image, tag)
 }
 
 // deployment is what the cluster would hold.
-func (d *demo) deployment(app string) string {
+func (d *demo) deployment(app, more string) string {
 	annotations := fmt.Sprintf(`metadata:
   name: %[1]s
   namespace: default
@@ -97,19 +120,18 @@ func (d *demo) deployment(app string) string {
     gitops.operator.app_repository: %[2]s
     gitops.operator.manifest_repository: %[3]s
     gitops.operator.deployment_path: apps/%[1]s.yaml
-    gitops.operator.image_name: kainlite/%[1]s
+    gitops.operator.image_name: %[4]s
     gitops.operator.ssh_key_name: ssh-key
     gitops.operator.ssh_key_namespace: gitops-operator
-`, app, d.server.URL("kainlite/"+app+".git"), d.server.URL("kainlite/manifests.git"))
-	return strings.Replace(manifest(app, "running"), fmt.Sprintf("metadata: {name: %s, namespace: default}\n", app), annotations, 1)
+%[5]s`, app, d.server.URL("kainlite/"+app+".git"), d.server.URL("kainlite/manifests.git"), d.image(app), more)
+	plain := manifest(app, d.image(app), "running")
+	return strings.Replace(plain, fmt.Sprintf("metadata: {name: %s, namespace: default}\n", app), annotations, 1)
 }
 
-func secret(private, knownHosts []byte) string {
-	return fmt.Sprintf(`apiVersion: v1
-kind: Secret
-metadata: {name: ssh-key, namespace: gitops-operator}
-data:
-  ssh-privatekey: %s
-  known_hosts: %s
-`, base64.StdEncoding.EncodeToString(private), base64.StdEncoding.EncodeToString(knownHosts))
+func secret(name string, data map[string][]byte) string {
+	s := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: gitops-operator}\ndata:\n", name)
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		s += fmt.Sprintf("  %s: %s\n", key, base64.StdEncoding.EncodeToString(data[key]))
+	}
+	return s
 }

@@ -33,6 +33,7 @@ type Remote struct {
 	user string
 	host string
 	port string // empty: ssh's default
+	path string // decoded, without a leading slash
 }
 
 // ParseRemote checks a repository's URL. Errors never repeat a password.
@@ -67,7 +68,7 @@ func ParseRemote(s string) (Remote, error) {
 	if p, err := strconv.Atoi(r.port); r.port != "" && (err != nil || p < 1 || p > 65535) {
 		return Remote{}, fmt.Errorf("repository URL %s has an invalid port: %s", redact(s), use)
 	}
-	if strings.HasPrefix(path, "-") {
+	if r.path = strings.TrimPrefix(path, "/"); strings.HasPrefix(r.path, "-") {
 		return Remote{}, fmt.Errorf("repository URL %s has a path that begins with a hyphen: %s", redact(s), use)
 	}
 	return r, nil
@@ -78,6 +79,9 @@ func (r Remote) String() string { return r.url }
 
 // Host returns the host name, in lower case and without brackets.
 func (r Remote) Host() string { return strings.ToLower(strings.Trim(r.host, "[]")) }
+
+// Path returns the repository's path on the host, without a leading slash.
+func (r Remote) Path() string { return r.path }
 
 // What may be a secret in a URL: a password, or a token in a user's place.
 var (

@@ -150,10 +150,13 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 	for _, r := range finished {
 		results = append(results, r)
 	}
-	for key := range unfinished {
-		if errors.Is(err, queue.ErrClosed) {
+	for key, meanwhile := range unfinished {
+		switch {
+		case errors.Is(err, queue.ErrClosed):
 			results = append(results, reconcile.Failed(byKey[key], errors.New("the operator is shutting down; the next pass goes on from here")))
-		} else {
+		case meanwhile.Message != "": // it waits for its image, and says so
+			results = append(results, meanwhile)
+		default:
 			results = append(results, reconcile.Pending(byKey[key]))
 		}
 	}

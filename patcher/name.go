@@ -13,6 +13,7 @@ const dockerHub = "docker.io"
 type Name struct {
 	given  string
 	domain string // lower case; empty: any registry
+	also   string // one more registry, for a name that names none
 	path   string
 }
 
@@ -39,6 +40,15 @@ func ParseName(name string, anyRegistry bool) (Name, error) {
 		n.domain, n.path = "", name
 	}
 	return n, nil
+}
+
+// Or returns a name that, if it names no registry host itself, matches in the
+// given registry too: a host, with its port if it has one.
+func (n Name) Or(registry string) Name {
+	if n.domain != "" && !namesHost(n.given, n.domain) {
+		n.also = strings.ToLower(registry)
+	}
+	return n
 }
 
 // String returns the name as it was given.
@@ -69,7 +79,7 @@ func (n Name) matches(domain, path string) bool {
 	if n.domain == "" {
 		return path == n.path || domain == dockerHub && path == "library/"+n.path
 	}
-	return domain == n.domain && path == n.path
+	return domain == n.domain && path == n.path || domain == n.also && path == n.given
 }
 
 // ref is what an image field means.

@@ -63,7 +63,7 @@ func (s *stage) pass(targets []k8s.Target, want string) {
 	for i, t := range targets {
 		jobs[i] = reconcile.Job{Target: t, Since: now}
 	}
-	s.reconciler.Group(s.T.Context(), jobs, func(_ int, r reconcile.Result) {
+	s.reconciler.Group(s.T.Context(), jobs, func(_ int, r reconcile.Result, _ time.Duration) {
 		if r.Action != want {
 			s.T.Errorf("%s: %s", r.Deployment, strings.TrimSpace(r.Message))
 		}

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,9 +11,12 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/registry"
 	"github.com/kainlite/gitops-operator/test/world"
 )
 
@@ -39,7 +43,20 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 	if opt.Log == nil {
 		opt.Log = zap.NewNop()
 	}
-	return reconcile.New(s.Client(s.edit...), s, opt)
+	if opt.Builds == nil {
+		var err error
+		if opt.Builds, err = builds.New(builds.Options{}); err != nil {
+			s.T.Fatal(err)
+		}
+	}
+	opt.Git, opt.Secrets = s.Client(s.edit...), s
+	opt.Registry = registry.New(registry.Options{})
+	opt.Notify = notify.New(notify.Options{Log: opt.Log})
+	s.T.Cleanup(func() {
+		opt.Registry.Close()
+		opt.Notify.Close(context.Background())
+	})
+	return reconcile.New(opt)
 }
 
 // run brings the targets up to date and returns the results in their order.
@@ -60,7 +77,7 @@ func (s *stage) runWith(r *reconcile.Reconciler, targets ...k8s.Target) []reconc
 	results := make([]reconcile.Result, len(targets))
 	times := make([]int, len(targets))
 	var mu sync.Mutex
-	r.Group(s.T.Context(), jobs, func(i int, res reconcile.Result) {
+	r.Group(s.T.Context(), jobs, func(i int, res reconcile.Result, _ time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
 		results[i] = res

@@ -16,7 +16,6 @@ type manifest struct {
 	content []byte
 	parsed  *patcher.File // of content; nil until somebody asks
 	err     error         // why it cannot be edited
-	changed bool          // by a Deployment before
 }
 
 func (f *manifest) find(name patcher.Name) ([]patcher.Image, error) {
@@ -37,7 +36,8 @@ type place struct {
 
 // plan reads the files at base and returns the changes that are still needed,
 // one per Deployment that has one to make, in the order of open. Deployments
-// that are up to date, or that cannot be changed, end here.
+// that are up to date, whose image is not there, or that cannot be changed, end
+// here.
 func (g *group) plan(ctx context.Context, base string) ([]gitcli.Change, error) {
 	files, err := g.read(ctx, base)
 	if err != nil {
@@ -52,15 +52,18 @@ func (g *group) plan(ctx context.Context, base string) ([]gitcli.Change, error) 
 	}
 	g.refuseConflicts(images)
 
+	behind := map[*deployment]string{}
+	for _, d := range g.open() {
+		if i := slices.IndexFunc(images[d], func(i patcher.Image) bool { return i.Tag != d.want }); i >= 0 {
+			behind[d] = images[d][i].Ref
+		} else {
+			g.upToDate(d)
+		}
+	}
+	g.gate(ctx, behind)
+
 	var changes []gitcli.Change
 	for _, d := range g.open() {
-		if !files[d.path].changed {
-			i := slices.IndexFunc(images[d], func(i patcher.Image) bool { return i.Tag != d.want })
-			if i < 0 {
-				d.end(upToDate(d.target, d.want))
-				continue
-			}
-		}
 		change, err := d.change(files[d.path])
 		if err != nil {
 			g.fail(d, g.inFile(d, err))
@@ -132,7 +135,7 @@ func (d *deployment) change(f *manifest) (*gitcli.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.content, f.parsed, f.changed = content, nil, true
+	f.content, f.parsed = content, nil
 	if d.from = images[i].Tag; d.from == "" {
 		d.from = "latest" // what an image without a tag means
 	}

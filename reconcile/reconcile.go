@@ -1,7 +1,7 @@
 // Package reconcile decides what happens to each Deployment of a group: the
 // Deployments that share a manifests repository, branch and SSH key. It is
-// where git, manifests and Kubernetes meet; it starts no process and opens no
-// connection itself.
+// where git, manifests, registries and Kubernetes meet; it starts no process
+// and opens no connection itself.
 package reconcile
 
 import (
@@ -17,9 +17,12 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
 
+	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/patcher"
+	"github.com/kainlite/gitops-operator/registry"
 )
 
 // maxPushes is how often a change is tried against a branch that keeps moving.
@@ -33,23 +36,25 @@ type Secrets interface {
 // Reconciler moves image tags in git. It is safe for concurrent use, except
 // that one group is worked on by one call at a time.
 type Reconciler struct {
-	git     *gitcli.Client
-	secrets Secrets
-	dryRun  bool
-	log     *zap.Logger
-	heads   heads
+	Options
+	heads heads
+	waits waits
 }
 
-// Options configure a Reconciler.
+// Options are what a Reconciler works with. All are required but DryRun.
 type Options struct {
-	DryRun bool // do everything but push
-	Log    *zap.Logger
+	Git      *gitcli.Client
+	Secrets  Secrets
+	Registry *registry.Client
+	Builds   *builds.Client
+	Notify   *notify.Notifier
+	Wait     Wait
+	DryRun   bool // do everything but push, and tell nobody
+	Log      *zap.Logger
 }
 
 // New returns a Reconciler.
-func New(git *gitcli.Client, secrets Secrets, opt Options) *Reconciler {
-	return &Reconciler{git: git, secrets: secrets, dryRun: opt.DryRun, log: opt.Log}
-}
+func New(opt Options) *Reconciler { return &Reconciler{Options: opt} }
 
 // Job is one Deployment to bring up to date, with what was pushed before Since.
 type Job struct {
@@ -63,16 +68,20 @@ func GroupKey(t k8s.Target) string {
 }
 
 // Group brings the Deployments of one group up to date and reports each by its
-// index, as soon as its result is known.
-func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res Result)) {
+// index, as soon as its result is known. With again, a Deployment has no result
+// yet: it waits for its image, and is to be given to Group again after that
+// time.
+func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res Result, again time.Duration)) {
 	g := &group{Reconciler: r}
 	for i, j := range jobs {
-		g.deployments = append(g.deployments, &deployment{job: j, target: j.Target, report: func(res Result) { done(i, res) }})
+		report := func(res Result, again time.Duration) { done(i, res, again) }
+		g.deployments = append(g.deployments, &deployment{job: j, target: j.Target, report: report})
 	}
 	slices.SortFunc(g.deployments, func(a, b *deployment) int {
 		return cmp.Or(strings.Compare(a.target.Namespace, b.target.Namespace), strings.Compare(a.target.Name, b.target.Name))
 	})
 
+	defer g.notify(ctx)
 	g.check()
 	if len(g.open()) == 0 {
 		return
@@ -84,7 +93,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	defer g.identity.Release()
 	defer g.tidy(ctx)
 
-	g.mirror = r.git.Mirror(g.manifests, g.branch, g.identity)
+	g.mirror = r.Git.Mirror(g.manifests, g.branch, g.identity)
 	base, err := g.readHeads(ctx)
 	if err != nil {
 		g.failAll(err)
@@ -103,6 +112,12 @@ type group struct {
 	branch      string
 	identity    *gitcli.Identity
 	mirror      *gitcli.Mirror
+	secrets     memo[k8s.SecretRef, map[string][]byte]
+	looks       memo[look, bool]
+	states      memo[commit, builds.State]
+
+	mu       sync.Mutex
+	messages []message // to send when the results are out
 }
 
 // deployment is one job on its way.
@@ -112,16 +127,24 @@ type deployment struct {
 	app    gitcli.Remote
 	image  patcher.Name
 	path   string // in the manifests repository, canonical
-	want   string // the tag, once the app's head is known
+	head   string // the app's commit, once it is known
+	want   string // the tag it asks for
 	from   string // the tag that the change replaces, once it is planned
-	commit string // the commit that holds the change
-	report func(Result)
+	report func(Result, time.Duration)
 	ended  bool
 }
 
-func (d *deployment) end(res Result) {
+// end reports a deployment's result.
+func (g *group) end(d *deployment, res Result) {
 	d.ended = true
-	d.report(res)
+	g.waits.forget(d.target.Key())
+	d.report(res, 0)
+}
+
+// upToDate ends a deployment that has nothing to change.
+func (g *group) upToDate(d *deployment) {
+	g.Notify.Succeeded(d.target.Key())
+	g.end(d, upToDate(d.target, d.want))
 }
 
 // open returns the deployments that have no result yet.
@@ -136,8 +159,14 @@ func (g *group) open() []*deployment {
 }
 
 func (g *group) fail(d *deployment, err error) {
-	g.log.Warn("deployment failed", append(about(d.target), zap.Error(err))...)
-	d.end(failed(d.target, err))
+	g.failWith(d, err, notify.Failure(failed(d.target, err).Message))
+}
+
+// failWith ends a deployment with a failure that has a notification of its own.
+func (g *group) failWith(d *deployment, err error, m notify.Message) {
+	g.Log.Warn("deployment failed", append(about(d.target), zap.Error(err))...)
+	g.tell(d, m)
+	g.end(d, failed(d.target, err))
 }
 
 func (g *group) failAll(err error) {
@@ -183,13 +212,16 @@ func (g *group) parse(d *deployment) error {
 	if d.image, err = patcher.ParseName(c.ImageName, c.RegistryURL == nil); err != nil {
 		return fmt.Errorf("read image_name: %w", err)
 	}
+	if c.RegistryURL != nil {
+		d.image = d.image.Or(registryHost(*c.RegistryURL))
+	}
 	return nil
 }
 
 // identify reads the group's SSH key.
 func (g *group) identify(ctx context.Context) error {
 	ref := g.open()[0].target.Config.SSHKey()
-	secret, err := g.secrets.Secret(ctx, ref.Namespace, ref.Name)
+	secret, err := g.secret(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("read SSH key: %w: create it, or correct ssh_key_name and ssh_key_namespace", err)
 	}
@@ -197,7 +229,7 @@ func (g *group) identify(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("read SSH key: secret %s has no key ssh-privatekey: create it with kubectl create secret generic %s -n %s --from-file=ssh-privatekey=FILE", ref, ref.Name, ref.Namespace)
 	}
-	g.identity, err = g.git.Acquire(gitcli.Key{Name: ref.String(), Private: private, KnownHosts: secret["known_hosts"]})
+	g.identity, err = g.Git.Acquire(gitcli.Key{Name: ref.String(), Private: private, KnownHosts: secret["known_hosts"]})
 	if err != nil {
 		return fmt.Errorf("use secret %s: %w", ref, err)
 	}
@@ -222,14 +254,14 @@ func (g *group) readHeads(ctx context.Context) (base string, err error) {
 				}
 			}
 			head, err := g.heads.get(ctx, headKey{ds[0].app.String(), g.branch, g.identity.ID()}, since, func() (string, error) {
-				return g.git.Head(ctx, ds[0].app, g.branch, g.identity)
+				return g.Git.Head(ctx, ds[0].app, g.branch, g.identity)
 			})
 			for _, d := range ds {
 				if err != nil {
 					g.fail(d, err)
 					continue
 				}
-				d.want = tag(head, d.target.Config.TagType)
+				d.head, d.want = head, tag(head, d.target.Config.TagType)
 			}
 		})
 	}
@@ -265,11 +297,11 @@ func (g *group) update(ctx context.Context, base string) error {
 		case err == nil:
 			return nil
 		case errors.Is(err, gitcli.ErrBranchMoved):
-			g.log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
+			g.Log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
 			base = ""
 			return err
 		case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
-			g.log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
+			g.Log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
 			rebuilt, base = true, ""
 			if err := g.mirror.Delete(); err != nil {
 				return backoff.Permanent(fmt.Errorf("delete mirror: %w", err))
@@ -296,22 +328,22 @@ func (g *group) attempt(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	if !g.dryRun {
+	if !g.DryRun {
 		if err := g.mirror.Push(ctx, base, commits[len(commits)-1]); err != nil {
 			return err
 		}
 	}
-	next := 0
 	for _, d := range g.open() {
-		if d.from == "" {
-			d.end(upToDate(d.target, d.want)) // by the commit of another Deployment on the same file
+		if d.from == "" { // done by the commit of another Deployment on the same file
+			g.upToDate(d)
 			continue
 		}
-		d.commit = commits[next]
-		next++
-		g.log.Info("deployment patched", append(about(d.target), zap.String("from", d.from), zap.String("to", d.want),
-			zap.String("commit", d.commit), zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Bool("dry_run", g.dryRun))...)
-		d.end(patched(d.target, d.from, d.want, g.dryRun))
+		g.Log.Info("deployment patched", append(about(d.target), zap.String("from", d.from), zap.String("to", d.want), zap.String("commit", commits[0]),
+			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Bool("dry_run", g.DryRun))...)
+		commits = commits[1:]
+		res := patched(d.target, d.from, d.want, g.DryRun)
+		g.tell(d, notify.Success(res.Message))
+		g.end(d, res)
 	}
 	return nil
 }
@@ -327,7 +359,7 @@ func (g *group) tidy(ctx context.Context) {
 		_, err = g.mirror.Fetch(ctx)
 	}
 	if err != nil {
-		g.log.Warn("mirror not renewed", zap.String("repository", g.manifests.String()), zap.Error(err))
+		g.Log.Warn("mirror not renewed", zap.String("repository", g.manifests.String()), zap.Error(err))
 	}
 }
 

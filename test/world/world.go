@@ -107,10 +107,16 @@ func (w *World) Subjects(repo string, n int) string {
 func (w *World) Secret(_ context.Context, namespace, name string) (map[string][]byte, error) {
 	s, ok := w.Secrets[namespace+"/"+name]
 	if !ok {
-		return nil, fmt.Errorf("secret %s/%s not found", namespace, name)
+		return nil, missing(namespace + "/" + name)
 	}
 	return s, nil
 }
+
+// missing is a Secret that is not there.
+type missing string
+
+func (m missing) Error() string        { return "secret " + string(m) + " not found" }
+func (m missing) Is(target error) bool { return target == k8s.ErrSecretNotFound }
 
 // Client returns a git client with a cache of its own; edit changes its options.
 func (w *World) Client(edit ...func(*gitcli.Options)) *gitcli.Client {

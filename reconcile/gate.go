@@ -1,0 +1,255 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/distribution/reference"
+	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/builds"
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/notify"
+	"github.com/kainlite/gitops-operator/registry"
+)
+
+const (
+	// looksAtOnce bounds the look-ups of one group.
+	looksAtOnce = 8
+	// lookTime bounds all that is asked about one image.
+	lookTime = time.Minute
+)
+
+// look is a question to a registry; commit one to GitHub.
+type (
+	look   struct{ image, credentials string }
+	commit struct{ owner, name, sha, token string }
+)
+
+// gate ends, or puts off, the deployments whose image is not there. Each comes
+// with the image in its manifest; the reference that is checked is the one that
+// the manifest will get.
+func (g *group) gate(ctx context.Context, behind map[*deployment]string) {
+	places := make(chan struct{}, looksAtOnce)
+	var wg sync.WaitGroup
+	for d, image := range behind {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			ctx, cancel := context.WithTimeout(ctx, lookTime)
+			defer cancel()
+			g.inspect(ctx, d, withTag(image, d.want))
+		})
+	}
+	wg.Wait()
+}
+
+// withTag returns an image with another tag.
+func withTag(image, tag string) string {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return image + ":" + tag // the registry room says what is wrong with it
+	}
+	return reference.FamiliarName(named) + ":" + tag
+}
+
+// inspect decides about one deployment: nothing happens when its image is
+// there, or when nobody asked for a check.
+func (g *group) inspect(ctx context.Context, d *deployment, image string) {
+	credentials, from, gated, err := g.credentials(ctx, d.target.Config)
+	if err != nil {
+		g.fail(d, err)
+		return
+	}
+	if !gated {
+		g.Log.Debug("no image gate is configured: patched without a check", append(about(d.target), zap.String("image", image))...)
+		return
+	}
+	there, err := g.looks.get(look{image, from}, func() (bool, error) { return g.Registry.Exists(ctx, image, credentials) })
+	switch {
+	case err != nil:
+		g.fail(d, err)
+	case !there:
+		g.await(ctx, d, image)
+	}
+}
+
+// credentials returns what to show to the registry, the Secret it is from, and
+// whether there is a gate at all: any registry annotation, or the default
+// Secret, asks for one.
+func (g *group) credentials(ctx context.Context, c k8s.Config) (cred *registry.Credentials, from string, gated bool, err error) {
+	named := c.RegistrySecretName != nil || c.RegistrySecretNamespace != nil
+	ref := c.RegistrySecret()
+	secret, err := g.secret(ctx, ref)
+	switch {
+	case err != nil && named:
+		return nil, "", true, fmt.Errorf("read registry credentials: %w: create it, or correct registry_secret_name and registry_secret_namespace", err)
+	case err != nil:
+		if !errors.Is(err, k8s.ErrSecretNotFound) {
+			g.Log.Debug("default registry secret not readable", zap.Error(err))
+		}
+		return nil, "", c.RegistryURL != nil, nil // anonymous, or no gate
+	}
+	for _, key := range []string{".dockerconfigjson", "config.json"} {
+		if config, ok := secret[key]; ok {
+			cred, err = registry.ParseCredentials(config)
+			if err != nil {
+				return nil, "", true, fmt.Errorf("read registry credentials: secret %s: %w", ref, err)
+			}
+			return cred, ref.String(), true, nil
+		}
+	}
+	return nil, "", true, fmt.Errorf("read registry credentials: secret %s has neither .dockerconfigjson nor config.json: create it with kubectl create secret docker-registry %s -n %s --from-file=.dockerconfigjson=FILE",
+		ref, ref.Name, ref.Namespace)
+}
+
+// await decides about a deployment whose image is not there: while it is being
+// built it waits, holding nothing and nobody up.
+func (g *group) await(ctx context.Context, d *deployment, image string) {
+	state, err := g.build(ctx, d)
+	if err != nil {
+		g.failWith(d, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err), notify.Failure(g.lasting(d, image, err)))
+		return
+	}
+	w := g.waits.of(d.target.Key(), d.want)
+	name := strings.TrimSuffix(image, ":"+d.want)
+	switch state {
+	case builds.Running, builds.Queued:
+		switch {
+		case time.Until(w.due) > 0: // somebody asked before it was due
+		case w.attempt >= g.Wait.Attempts:
+			g.failWith(d, fmt.Errorf("image %s not found in registry after waiting for build: the build is still %s; the next pass looks again", image, state), notify.ImageMissing(name, d.want))
+			return
+		default:
+			w.attempt++
+			delay := g.Wait.delay(w.attempt)
+			w.due = time.Now().Add(delay)
+			g.tell(d, notify.BuildRunning(name, d.head, delay, w.attempt, g.Wait.Attempts))
+		}
+		g.putOff(d, w, fmt.Sprintf("waits for image %s: its build is %s (attempt %d/%d)", image, state, w.attempt, g.Wait.Attempts))
+	case builds.Completed:
+		switch {
+		case time.Until(w.due) > 0 && w.grace:
+		case w.grace:
+			g.failWith(d, fmt.Errorf("image %s not found in registry although the build of %s completed: possible image name mismatch, compare image_name with what the build pushes", image, d.head),
+				notify.ImageMissing(name, d.want))
+			return
+		default:
+			w.grace = true
+			w.due = time.Now().Add(g.Wait.First)
+		}
+		g.putOff(d, w, fmt.Sprintf("waits for image %s: its build completed, the registry may lag", image))
+	case builds.Failed:
+		g.failWith(d, fmt.Errorf("build failed for %s (SHA: %s), image will not be available: fix the build, or push a new commit", name, d.head), notify.BuildFailed(name, d.head))
+	default:
+		g.fail(d, fmt.Errorf("image %s not found in registry, and no build of %s found: start one, or push the image", image, d.head))
+	}
+}
+
+// build looks up how the build of a deployment's commit stands.
+func (g *group) build(ctx context.Context, d *deployment) (builds.State, error) {
+	owner, name, ok := g.Builds.Repository(d.app.Host(), d.app.Path())
+	if !ok {
+		return builds.None, fmt.Errorf("%s is not on GitHub", d.app)
+	}
+	ref, ok := d.target.Config.GitHubTokenSecret()
+	if !ok {
+		return builds.None, errors.New("no token: set gitops.operator.github_token_secret_name")
+	}
+	secret, err := g.secret(ctx, ref)
+	if err != nil {
+		return builds.None, fmt.Errorf("read GitHub token: %w", err)
+	}
+	token := strings.TrimSpace(string(secret["github-token"]))
+	if token == "" {
+		return builds.None, fmt.Errorf("read GitHub token: secret %s has no key github-token", ref)
+	}
+	return g.states.get(commit{owner, name, d.head, token}, func() (builds.State, error) {
+		return g.Builds.State(ctx, owner, name, d.head, token)
+	})
+}
+
+// lasting is the text of a failure that stays the same from pass to pass: that
+// of a rate limit names a time.
+func (g *group) lasting(d *deployment, image string, err error) string {
+	if errors.Is(err, builds.ErrRateLimited) {
+		err = builds.ErrRateLimited
+	}
+	return fmt.Sprintf("Deployment %s failed: image %s is not in the registry, and its build cannot be looked up: %s", d.target.Name, image, err)
+}
+
+// putOff reports a deployment as pending until its next look.
+func (g *group) putOff(d *deployment, w *wait, why string) {
+	d.ended = true
+	delay := max(time.Until(w.due), time.Millisecond)
+	g.Log.Info("deployment waits for its image", append(about(d.target), zap.String("reason", why), zap.Duration("next_look", delay))...)
+	res := Pending(d.target)
+	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
+	d.report(res, delay)
+}
+
+// registryHost returns the host of a registry_secret_url.
+func registryHost(url string) string {
+	if _, rest, ok := strings.Cut(url, "://"); ok {
+		url = rest
+	}
+	host, _, _ := strings.Cut(url, "/")
+	return host
+}
+
+// Wait says how long to wait for an image that is being built.
+type Wait struct {
+	Attempts   int           // looks after the first
+	First, Max time.Duration // the delay before the first of them, which doubles, and its bound
+}
+
+func (w Wait) delay(attempt int) time.Duration {
+	delay := w.First
+	for range attempt - 1 {
+		if delay *= 2; delay >= w.Max {
+			break
+		}
+	}
+	return min(delay, w.Max)
+}
+
+// waits remembers, from one run of a job to the next, how far the waiting for
+// each Deployment's image has come.
+type waits struct {
+	mu    sync.Mutex
+	known map[string]*wait
+}
+
+// wait is how far it has come for one tag. One group works on a Deployment at a
+// time, so only the map needs a lock.
+type wait struct {
+	tag     string
+	attempt int
+	due     time.Time
+	grace   bool // the look after a completed build was promised
+}
+
+// of returns the wait of a Deployment. A newer commit starts anew.
+func (ws *waits) of(key, tag string) *wait {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.known[key]
+	if w == nil || w.tag != tag {
+		if ws.known == nil {
+			ws.known = map[string]*wait{}
+		}
+		w = &wait{tag: tag}
+		ws.known[key] = w
+	}
+	return w
+}
+
+func (ws *waits) forget(key string) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.known, key)
+}

@@ -1,0 +1,58 @@
+package reconcile
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/notify"
+)
+
+// notifyTime bounds the reading of the webhooks' Secrets; sending is the
+// notifier's.
+const notifyTime = 10 * time.Second
+
+// message is a notification for one Deployment's webhook.
+type message struct {
+	secret k8s.SecretRef
+	notify.Message
+}
+
+// tell keeps a notification until the results are out.
+func (g *group) tell(d *deployment, m notify.Message) {
+	ref, wanted := d.target.Config.NotificationsSecret()
+	if !wanted || g.DryRun {
+		return
+	}
+	m.About = d.target.Key()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.messages = append(g.messages, message{ref, m})
+}
+
+// notify sends what tell kept. Whatever goes wrong is logged and no more.
+func (g *group) notify(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTime)
+	defer cancel()
+	for _, m := range g.messages {
+		secret, err := g.secret(ctx, m.secret)
+		if err != nil {
+			g.Log.Warn("notification not sent", zap.String("about", m.About), zap.Error(err))
+			continue
+		}
+		url := strings.TrimSpace(string(secret["webhook-url"]))
+		if url == "" {
+			g.Log.Warn("notification not sent: the secret has no key webhook-url", zap.String("about", m.About), zap.Stringer("secret", m.secret))
+			continue
+		}
+		g.Notify.Send(url, m.Message)
+	}
+}
+
+// secret reads a Secret once for the whole group.
+func (g *group) secret(ctx context.Context, ref k8s.SecretRef) (map[string][]byte, error) {
+	return g.secrets.get(ref, func() (map[string][]byte, error) { return g.Secrets.Secret(ctx, ref.Namespace, ref.Name) })
+}

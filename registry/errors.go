@@ -1,0 +1,217 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// What others decide on. Every *Error wraps one of these, except where the
+// caller's context was cancelled.
+var (
+	ErrInvalid      = errors.New("invalid image reference")
+	ErrUnauthorized = errors.New("access denied")
+	ErrRateLimited  = errors.New("rate limit reached")
+	ErrUnavailable  = errors.New("registry not available")
+	ErrUnexpected   = errors.New("unexpected answer")
+)
+
+// Error is why it is not known whether a registry has an image. Its text is
+// one line, without credentials, and the same for the same failure.
+type Error struct {
+	Image      string        // as given
+	Registry   string        // its host; empty with ErrInvalid
+	Kind       error         // one of the above, or nil when cancelled
+	Detail     string        // what happened, one bounded printable line
+	Hint       string        // what to do
+	RetryAfter time.Duration // how long the registry asks to be left alone, or 0
+	final      bool          // another try is of no use
+	cause      error         // the context's
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("check image " + e.Image)
+	if e.Registry != "" {
+		b.WriteString(" in registry " + e.Registry)
+	}
+	if e.Kind != nil {
+		b.WriteString(": " + e.Kind.Error())
+	}
+	if e.Detail != "" {
+		b.WriteString(": " + e.Detail)
+	}
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return b.String()
+}
+
+// Unwrap returns the kind and the cause.
+func (e *Error) Unwrap() []error {
+	var errs []error
+	for _, err := range []error{e.Kind, e.cause} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+func invalid(image, detail string) *Error {
+	return &Error{Image: line(fmt.Sprintf("%q", image)), Kind: ErrInvalid, Detail: line(detail), Hint: "it must be NAME:TAG or HOST/NAME:TAG"}
+}
+
+// ended is the error when the caller's context is over; last is the failure of
+// the last whole try, if there was one.
+func (k *check) ended(cause error, last *Error) *Error {
+	e := &Error{Image: k.image, Registry: k.host, Detail: cause.Error(), cause: cause}
+	switch {
+	case errors.Is(cause, context.Canceled):
+	case last != nil:
+		e.Kind, e.Detail, e.Hint, e.RetryAfter = last.Kind, last.Detail, last.Hint, last.RetryAfter
+	default:
+		e.Kind, e.Detail = ErrUnavailable, "no answer in time"
+		e.Hint = k.hint(e.Kind)
+	}
+	return e
+}
+
+// failure says what went wrong in a try.
+func (k *check) failure(w *wire, err error) *Error {
+	e := &Error{Image: k.image, Registry: k.host, Kind: ErrUnavailable}
+	var (
+		certificate *tls.CertificateVerificationError
+		status      *transport.Error
+		plain       *plainError
+		network     *url.Error
+		refused     refusal
+		tooBig      *http.MaxBytesError
+		netError    net.Error
+	)
+	switch {
+	case errors.As(err, &certificate):
+		e.Detail, e.final = certificate.Error(), true
+		e.Hint = "if its certificate is signed by a private CA, name the CA's file in SSL_CERT_FILE"
+	case errors.As(err, &status):
+		e.Kind, e.Detail = k.status(status)
+		e.RetryAfter = w.wanted()
+		if e.Kind == ErrUnexpected && len(status.Errors) > 0 {
+			e.Hint = "see the registry's reason"
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Detail = fmt.Sprintf("no answer within %s", k.client.timeout)
+	case errors.As(err, &tooBig):
+		e.Kind, e.Detail = ErrUnexpected, fmt.Sprintf("more than %d MiB", maxBody>>20)
+	case errors.As(err, &plain):
+		e.Detail = withoutAddress(plain.err)
+	case errors.As(err, &network):
+		e.Detail = withoutAddress(network.Err)
+		switch {
+		case errors.As(network.Err, &refused):
+			e.Kind = ErrUnexpected
+		case errors.Is(network.Err, http.ErrSchemeMismatch):
+			e.Detail, e.final = "it does not speak https", true
+			e.Hint = "if plain http is good enough here, allow it with --insecure-registry " + k.host
+		}
+	case errors.As(err, &netError), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		e.Detail = withoutAddress(err)
+	default:
+		// The library's own words. After the first line, they may be the whole
+		// of a token server's answer.
+		e.Kind = ErrUnexpected
+		e.Detail, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	if errors.As(err, &network) && !errors.As(err, &status) {
+		if u, err := url.Parse(network.URL); err == nil && u.Host != k.tag.RegistryStr() {
+			e.Detail = u.Host + ": " + e.Detail
+		}
+	}
+	e.Detail = line(w.scrub(e.Detail))
+	if e.Kind == ErrUnexpected {
+		e.final = true
+	}
+	if e.Hint == "" {
+		e.Hint = k.hint(e.Kind)
+	}
+	return e
+}
+
+// status says what a refusal means, and what the server says about it.
+func (k *check) status(s *transport.Error) (kind error, detail string) {
+	switch {
+	case s.StatusCode == http.StatusUnauthorized || s.StatusCode == http.StatusForbidden:
+		kind = ErrUnauthorized
+	case s.StatusCode == http.StatusTooManyRequests:
+		kind = ErrRateLimited
+	case s.StatusCode >= 500 || s.StatusCode == http.StatusRequestTimeout:
+		kind = ErrUnavailable
+	default:
+		kind = ErrUnexpected
+	}
+	detail = strings.TrimSpace(fmt.Sprintf("%d %s", s.StatusCode, http.StatusText(s.StatusCode)))
+	if host := s.Request.URL.Host; host != k.tag.RegistryStr() {
+		detail += " from " + host
+	}
+	for _, d := range s.Errors {
+		detail += fmt.Sprintf(", %s: %s", d.Code, d.Message)
+	}
+	return kind, detail
+}
+
+// hint says what to do about a kind of failure.
+func (k *check) hint(kind error) string {
+	switch kind {
+	case ErrUnauthorized:
+		switch {
+		case !k.given:
+			return "it was asked without credentials: give some, or check that the repository exists"
+		case k.auth == authn.Anonymous:
+			return "the credentials given have none for this registry: add them, or check that the repository exists"
+		}
+		return "check that the credentials are right and may read this repository, and that it exists"
+	case ErrRateLimited:
+		return "wait, or use credentials with a higher limit"
+	case ErrUnavailable:
+		return "check that it runs and can be reached from here"
+	}
+	return "check that " + k.host + " is a container registry"
+}
+
+// withoutAddress leaves out the addresses of a connection, which differ each
+// time: the same failure is to read the same.
+func withoutAddress(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+const maxLine = 300 // bytes
+
+// line makes one bounded, printable line of what others wrote.
+func line(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + "..."
+	}
+	return s
+}

@@ -1,0 +1,153 @@
+// Package registry says whether a container registry has an image. It asks for
+// the manifest's head, as a pull would begin, and downloads nothing else.
+//
+// It talks to registries and to the token servers they name, over https; plain
+// http is for the loopback address and for hosts that were listed. It knows
+// nothing of Kubernetes, of git or of the other rooms, and keeps no state but
+// open connections.
+package registry
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+)
+
+const (
+	defaultTimeout = 10 * time.Second
+	tries          = 3
+	firstWait      = 500 * time.Millisecond // the second is about twice as long
+	maxRetryAfter  = 10 * time.Second       // a registry that wants more is left alone
+)
+
+// Options configure a Client.
+type Options struct {
+	// Insecure lists hosts that may be asked over plain http where they do not
+	// speak https: "host" for all its ports, or "host:port". The loopback
+	// address always may.
+	Insecure []string
+	// Timeout bounds one try, with all of its requests; 0 means 10 seconds.
+	// There are at most three tries.
+	Timeout time.Duration
+	// Log gets a line at debug level for each try that is repeated; nil means none.
+	Log *zap.Logger
+}
+
+// Client asks registries. It is safe for concurrent use, and shares its
+// connections between the calls.
+type Client struct {
+	insecure  map[string]bool
+	timeout   time.Duration
+	wait      time.Duration // before the second try
+	log       *zap.Logger
+	transport *http.Transport
+}
+
+// New returns a Client. TLS trusts the system's roots (SSL_CERT_FILE), and
+// HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.
+func New(opt Options) *Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 16
+	transport.MaxResponseHeaderBytes = 64 << 10
+	transport.TLSHandshakeTimeout = 0 // Timeout bounds it
+	c := &Client{
+		insecure:  map[string]bool{},
+		timeout:   opt.Timeout,
+		wait:      firstWait,
+		log:       opt.Log,
+		transport: transport,
+	}
+	for _, host := range opt.Insecure {
+		c.insecure[strings.ToLower(host)] = true
+	}
+	if c.timeout <= 0 {
+		c.timeout = defaultTimeout
+	}
+	if c.log == nil {
+		c.log = zap.NewNop()
+	}
+	return c
+}
+
+// Close closes the connections that are kept open for later calls.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Exists says whether the registry has image, a name with a tag as a manifest
+// has it: "ghcr.io/owner/app:1.2", or "owner/app:1.2" for Docker Hub. Nil
+// credentials ask anonymously.
+//
+// Only the registry's own "not found" for this manifest is a no. Whatever else
+// keeps it from saying yes is an *Error, after up to three tries: a registry
+// that refuses, is too busy, is away, or makes no sense. When ctx ends first,
+// errors.Is finds ctx's error in it.
+func (c *Client) Exists(ctx context.Context, image string, cred *Credentials) (bool, error) {
+	k, err := c.newCheck(image, cred)
+	if err != nil {
+		return false, err
+	}
+	var there bool
+	p := &pace{ctx: ctx, BackOff: backoff.WithMaxRetries(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(c.wait), backoff.WithMultiplier(2)), tries-1)}
+	try := func() error {
+		yes, failed := k.try(ctx)
+		if failed == nil {
+			there = yes
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // which may well have caused it
+		}
+		p.last = failed
+		return failed
+	}
+	again := func(err error, wait time.Duration) {
+		c.log.Debug("image check failed, trying again", zap.Error(err), zap.Duration("wait", wait))
+	}
+	err = backoff.RetryNotify(try, backoff.WithContext(p, ctx), again)
+	if err != nil && ctx.Err() != nil {
+		err = k.ended(ctx.Err(), p.last)
+	}
+	return there, err
+}
+
+// pace waits between tries as BackOff says, or longer where the registry asks
+// for it. It stops where another try is of no use.
+type pace struct {
+	backoff.BackOff
+	ctx  context.Context
+	last *Error
+}
+
+func (p *pace) NextBackOff() time.Duration {
+	wait := p.BackOff.NextBackOff()
+	if wait == backoff.Stop || p.last.final || p.last.RetryAfter > maxRetryAfter {
+		return backoff.Stop
+	}
+	wait = max(wait, p.last.RetryAfter)
+	if deadline, ok := p.ctx.Deadline(); ok && time.Until(deadline) < wait {
+		return backoff.Stop
+	}
+	return wait
+}
+
+// plainHTTP says whether a host, with or without a port, may be asked over
+// plain http.
+func (c *Client) plainHTTP(host string) bool {
+	host = strings.ToLower(host)
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.Trim(name, "[]")
+	if name == "localhost" || c.insecure[host] || c.insecure[name] {
+		return true
+	}
+	ip, err := netip.ParseAddr(name)
+	return err == nil && ip.IsLoopback()
+}

@@ -160,6 +160,11 @@ func (s *settings) check(fs *cli.Flags) {
 	if _, err := builds.New(builds.Options{API: s.githubAPI}); err != nil {
 		fs.Faultf("--github-api: %s", err)
 	}
+	for _, host := range s.insecure {
+		if host == "" || strings.ContainsAny(host, "/ ") {
+			fs.Faultf("--insecure-registry is %q: give a host, with its port if it has one, and no scheme", host)
+		}
+	}
 	for _, author := range []struct{ flag, value string }{{"author-name", s.git.Author.Name}, {"author-email", s.git.Author.Email}} {
 		if name, value := author.flag, author.value; strings.TrimSpace(value) == "" || strings.ContainsAny(value, "<>\n\r\x00") {
 			fs.Faultf("--%s is %q: use a value without <, > and line breaks", name, value)

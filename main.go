@@ -71,7 +71,10 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command := "serve"
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+	switch {
+	case len(args) > 0 && slices.Contains([]string{"--help", "-help", "-h"}, args[0]):
+		command = "help"
+	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
 		command, args = args[0], args[1:]
 	}
 	switch command {
@@ -196,7 +199,7 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 	}
 	o := &operator{log: log}
 	if o.source, err = k8s.OpenFiles(s.from, s.files); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read --from: %w", err)
 	}
 	s.git.Workers, s.git.Log = s.workers, log.Named("gitcli")
 	if o.git, err = gitcli.New(ctx, s.git); err != nil {
@@ -243,7 +246,7 @@ func (o *operator) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
 	if err := o.queue.Close(ctx); err != nil {
-		o.log.Warn("stopped before everything was finished", zap.Error(err))
+		o.log.Named("main").Warn("stopped before everything was finished", zap.Error(err))
 	}
 	o.notify.Close(ctx)
 	o.registry.Close()
@@ -272,7 +275,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return cannotRun(stderr, err)
 	}
-	o.log.Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
+	o.log.Named("main").Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
 	server := &http.Server{
 		Handler:           o.api.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -288,7 +291,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return cannotRun(stderr, err)
 	case <-ctx.Done():
 	}
-	o.log.Info("shutting down")
+	o.log.Named("main").Info("shutting down")
 	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
 	ended := make(chan struct{})
@@ -323,15 +326,11 @@ func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		return cannotRun(stderr, err)
 	}
 	defer o.stop()
-	snapshot, err := o.source.Deployments(ctx)
-	if err != nil {
-		return cannotRun(stderr, err)
-	}
+	snapshot := o.api.List(ctx)
 	targets := snapshot.Targets
 	if len(only) > 0 {
-		var missing []string
-		if targets, missing = httpapi.Select(targets, only); len(missing) > 0 {
-			return cannotRun(stderr, fmt.Errorf("not tracked: %s (give NAMESPACE/NAME)", strings.Join(missing, ", ")))
+		if targets, err = httpapi.Select(snapshot, only); err != nil {
+			return cannotRun(stderr, err)
 		}
 	}
 	results, err := o.api.Pass(ctx, targets)
@@ -362,8 +361,8 @@ func runPatch(args []string, stdout, stderr io.Writer) int {
 		if name, err = patcher.ParseName(*image, true); err != nil {
 			fs.Faultf("--image: %s", err)
 		}
-		if *tag == "" {
-			fs.Faultf("--tag is missing")
+		if err := patcher.CheckTag(*tag); err != nil {
+			fs.Faultf("--tag: %s", err)
 		}
 		if len(files) == 0 {
 			fs.Faultf("FILE is missing")
@@ -374,40 +373,48 @@ func runPatch(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	for _, file := range files {
-		if err := patchFile(stdout, file, name, *tag, *write); err != nil {
+		changed, err := patchFile(stdout, file, name, *tag, *write)
+		switch {
+		case err != nil:
 			fmt.Fprintf(stderr, "%s: %s\n", file, err)
 			code = exitFailed
+		case !changed:
+			fmt.Fprintf(stderr, "%s: nothing to change, %s is at %s\n", file, name, *tag)
+		case *write:
+			fmt.Fprintf(stderr, "%s: written, %s is now at %s\n", file, name, *tag)
 		}
 	}
 	return code
 }
 
-// patchFile shows, or writes, what the operator would change in one file.
-func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, write bool) error {
+// patchFile shows, or writes, what the operator would change in one file, and
+// says whether there is anything.
+func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, write bool) (changed bool, err error) {
 	st, err := os.Stat(file)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !st.Mode().IsRegular() {
-		return errors.New("not a regular file")
+		return false, errors.New("not a regular file")
 	}
 	before, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return false, err
 	}
 	manifest, err := patcher.Parse(before)
 	if err != nil {
-		return err
+		return false, err
 	}
 	after, err := manifest.SetTag(name, tag)
 	if err != nil || bytes.Equal(before, after) {
-		return err
+		return false, err
 	}
 	if write {
-		return os.WriteFile(file, after, st.Mode().Perm())
+		return true, os.WriteFile(file, after, st.Mode().Perm())
 	}
-	_, err = stdout.Write(diff.Diff("a/"+file, before, "b/"+file, after))
-	return err
+	shown := strings.TrimPrefix(file, "/")
+	_, err = stdout.Write(diff.Diff("a/"+shown, before, "b/"+shown, after))
+	return true, err
 }
 
 func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // EnvPrefix begins the environment variable of every flag.
@@ -74,8 +75,8 @@ func (f *Flags) readEnvironment() {
 			return
 		}
 		if err := fl.Value.Set(value); err != nil {
-			f.Faultf("invalid value %q in %s: %v", value, name, err)
-			f.restore(fl.Name)
+			f.Faultf("%s is %q: use %s", name, value, wanted(fl))
+			fl.Value.Set(fl.DefValue) // what was refused may have been stored
 		}
 	})
 }
@@ -96,27 +97,60 @@ func (f *Flags) readArguments(args []string) (rest []string, help bool) {
 		case errors.Is(err, flag.ErrHelp):
 			return nil, true
 		case err != nil:
-			f.faults = append(f.faults, strings.Replace(err.Error(), "flag provided but not defined: ", "unknown flag ", 1))
-			if _, name, ok := strings.Cut(err.Error(), "for flag -"); ok {
-				name, _, _ = strings.Cut(name, ":")
-				f.restore(name)
-			}
-			// What follows an unknown flag is most likely its value.
-			unknown := before[len(before)-len(args)-1]
-			if strings.Contains(err.Error(), "not defined") && !strings.Contains(unknown, "=") && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-				args = args[1:]
-			}
+			given := before[len(before)-len(args)-1] // the last that was looked at
+			args = f.explain(err, given, args)
 		}
 	}
 	return append(rest, literal...), false
 }
 
-// restore puts the default back where a bad value was refused but stored, so
-// that one mistake is one fault.
-func (f *Flags) restore(name string) {
-	if fl := f.Lookup(name); fl != nil {
-		fl.Value.Set(fl.DefValue)
+// explain adds the fault that the flag package met, and returns the arguments to
+// go on with.
+func (f *Flags) explain(err error, given string, args []string) []string {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		f.Faultf("unknown flag --%s", name)
+		// What follows an unknown flag is most likely its value.
+		if !strings.Contains(given, "=") && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			args = args[1:]
+		}
+		return args
 	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		f.Faultf("--%s has no value: use %s", name, wanted(f.Lookup(name)))
+		return args
+	}
+	for _, sep := range []string{"for flag -", "for -"} { // of booleans the package speaks otherwise
+		if _, name, ok := strings.Cut(text, sep); ok {
+			name, _, _ = strings.Cut(name, ":")
+			if fl := f.Lookup(name); fl != nil {
+				_, value, inOne := strings.Cut(given, "=")
+				if !inOne {
+					value = given
+				}
+				f.Faultf("--%s is %q: use %s", name, value, wanted(fl))
+				fl.Value.Set(fl.DefValue) // what was refused may have been stored
+				return args
+			}
+		}
+	}
+	f.Faultf("%s", text)
+	return args
+}
+
+// wanted says what a flag's value looks like.
+func wanted(fl *flag.Flag) string {
+	if g, ok := fl.Value.(flag.Getter); ok {
+		switch g.Get().(type) {
+		case time.Duration:
+			return "a duration such as 30s"
+		case int:
+			return "a whole number"
+		case bool:
+			return "true or false"
+		}
+	}
+	return "a value"
 }
 
 func (f *Flags) help(w io.Writer) {

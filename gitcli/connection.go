@@ -74,6 +74,9 @@ func (c *Client) connect(ctx context.Context, op string, r Remote, branch string
 	if cn.err != nil {
 		e := *cn.err.(*Error)
 		e.Op, e.Remote, e.Branch = op, r.url, branch
+		if e.Kind == ErrAuth {
+			e.Key = id.name
+		}
 		return fail(&e)
 	}
 	select {

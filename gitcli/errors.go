@@ -27,8 +27,8 @@ var (
 
 // hints say what to do about each kind.
 var hints = map[error]string{
-	ErrAuth:              "add the public half of the key to the repository's deploy keys",
-	ErrHostKey:           "check the server's host key and add it with --known-hosts, or as known_hosts in the SSH key's Secret",
+	ErrAuth:              "let its public half read the repository, and write to the manifests; a deploy key serves one repository, a machine user's several",
+	ErrHostKey:           "check the server's host key, as ssh-keyscan shows it, and put it into a --known-hosts file or into known_hosts in the SSH key's Secret",
 	ErrRepositoryMissing: "check its spelling, and that the key may read it",
 	ErrReadOnly:          "allow write access for this deploy key",
 	ErrDeclined:          "see the server's reason; a protected branch or a hook may refuse the operator's pushes",
@@ -41,6 +41,7 @@ type Error struct {
 	Op     string        // "read head", "fetch", "push", …
 	Remote string        // the repository's URL; empty for local commands
 	Branch string        // the branch, where there is one
+	Key    string        // the key's Secret, where the key is what was refused
 	Kind   error         // one of the above, or nil
 	Detail string        // what git or the server said, one bounded printable line
 	After  time.Duration // for ErrTimeout
@@ -64,6 +65,9 @@ func (e *Error) Error() string {
 		}
 	} else {
 		b.WriteString(e.Kind.Error())
+	}
+	if e.Key != "" {
+		b.WriteString(" for the key of secret " + e.Key)
 	}
 	if e.After > 0 {
 		fmt.Fprintf(&b, " after %s", e.After)
@@ -169,8 +173,14 @@ func saysMoved(s string) bool {
 // noise are lines that say nothing to a person who reads the error.
 var noise = regexp.MustCompile(`^(|Please make sure you have the correct access rights|and the repository exists\.|Could not read from remote repository\.|@+|hint: .*|Cloning into .*|failed to push some refs to .*|Done|To .*|\*\* .*|Warning: Permanently added .*)$`)
 
+// changedHostKey finds the fingerprint in ssh's warning of many lines.
+var changedHostKey = regexp.MustCompile(`(?s)REMOTE HOST IDENTIFICATION HAS CHANGED.*(SHA256:[A-Za-z0-9+/]+)`)
+
 // detail makes one bounded, printable line of what a command said.
 func detail(stderr string) string {
+	if m := changedHostKey.FindStringSubmatch(stderr); m != nil {
+		return "the server's host key is not the known one, it now has " + m[1] + ": if the change is intended, replace the known one; if not, somebody may be in between"
+	}
 	var lines []string
 	for line := range strings.Lines(stderr) {
 		line = strings.Map(func(r rune) rune {

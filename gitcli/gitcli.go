@@ -119,6 +119,9 @@ func (c *Client) checkGit(ctx context.Context) error {
 	if err == nil || errors.As(err, &ge) && strings.Contains(ge.Detail, "usage: git fast-import") {
 		return nil
 	}
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("check git fast-import: %w", err)
+	}
 	return fmt.Errorf("check git fast-import: %w: install the whole git package", err)
 }
 

@@ -52,7 +52,7 @@ func missingBranch(cmd command, empty bool, standard string) error {
 		e.Kind = ErrEmptyRepository
 		e.Detail = "push a first commit"
 	case standard != "" && standard != cmd.branch:
-		e.Detail = fmt.Sprintf("the repository's default branch is %s: set gitops.operator.observe_branch", cut(detail(standard), 100))
+		e.Detail = fmt.Sprintf("the repository's default branch is %s: set gitops.operator.observe_branch, which names the branch in both repositories", cut(detail(standard), 100))
 	default:
 		e.Detail = "create it, or set gitops.operator.observe_branch"
 	}

@@ -127,13 +127,26 @@ func normalizeKey(b []byte) ([]byte, error) {
 	b = append(bytes.TrimSpace(unixLines(b)), '\n')
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("read SSH key: %w: it must begin with -----BEGIN ... PRIVATE KEY-----", ErrNoKey)
+		return nil, fmt.Errorf("read SSH key: %w: %s", ErrNoKey, whyNoKey(b))
 	}
 	var missing *ssh.PassphraseMissingError
 	if _, err := ssh.ParseRawPrivateKey(b); errors.As(err, &missing) || block.Type == "ENCRYPTED PRIVATE KEY" {
 		return nil, fmt.Errorf("read SSH key: %w: nobody can type it here, use a key without one", ErrPassphrase)
 	}
 	return b, nil
+}
+
+// whyNoKey tells what people put into the Secret instead.
+func whyNoKey(b []byte) string {
+	switch {
+	case bytes.HasPrefix(b, []byte("ssh-")) || bytes.HasPrefix(b, []byte("ecdsa-")):
+		return "it is the public half: give the private file, without .pub"
+	case bytes.HasPrefix(b, []byte("-----BEGIN ")) && bytes.Count(b, []byte("\n")) < 3:
+		return "its line breaks are gone: in YAML write it below a '|', or use kubectl create secret generic with --from-file=ssh-privatekey=FILE"
+	case bytes.HasPrefix(b, []byte("-----BEGIN ")):
+		return "it begins as one, but is cut off or damaged"
+	}
+	return "it must begin with -----BEGIN ... PRIVATE KEY-----"
 }
 
 func unixLines(b []byte) []byte {

@@ -51,7 +51,7 @@ func TestRemoteOutcomesAreTyped(t *testing.T) {
 	}{
 		{
 			name: "branch missing", url: url, branch: "main", kind: gitcli.ErrBranchMissing,
-			text: "branch main: branch not found: the repository's default branch is master: set gitops.operator.observe_branch",
+			text: "branch main: branch not found: the repository's default branch is master: set gitops.operator.observe_branch, which names the branch in both repositories",
 		},
 		{
 			name: "repository empty", url: w.Server.URL("kainlite/empty.git"), kind: gitcli.ErrEmptyRepository,
@@ -64,17 +64,17 @@ func TestRemoteOutcomesAreTyped(t *testing.T) {
 		{
 			name: "authentication refused", url: url, kind: gitcli.ErrAuth,
 			key:  gitcli.Key{Name: "default/stranger", Private: strangerKey, KnownHosts: w.Server.KnownHosts()},
-			text: "(add the public half of the key to the repository's deploy keys)",
+			text: "(let its public half read the repository, and write to the manifests; a deploy key serves one repository, a machine user's several)",
 		},
 		{
 			name: "host key unknown", url: url, kind: gitcli.ErrHostKey,
 			key:  gitcli.Key{Name: world.SSHSecret, Private: w.Private},
-			text: "(check the server's host key and add it with --known-hosts, or as known_hosts in the SSH key's Secret)",
+			text: "(check the server's host key, as ssh-keyscan shows it, and put it into a --known-hosts file or into known_hosts in the SSH key's Secret)",
 		},
 		{
 			name: "host key changed", url: url, kind: gitcli.ErrHostKey,
 			key:  gitcli.Key{Name: world.SSHSecret, Private: w.Private, KnownHosts: otherHostKey},
-			text: "(check the server's host key and add it with --known-hosts, or as known_hosts in the SSH key's Secret)",
+			text: "(check the server's host key, as ssh-keyscan shows it, and put it into a --known-hosts file or into known_hosts in the SSH key's Secret)",
 		},
 		{
 			name: "nobody listens", url: elsewhere, kind: gitcli.ErrNetwork,

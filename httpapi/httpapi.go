@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ type API struct {
 	queue   Queue
 	metrics Metrics
 	log     *zap.Logger
+	notes   notes
 }
 
 // New returns an API.
@@ -96,12 +98,12 @@ func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "starting: the first listing of Deployments is not complete yet")
 		return
 	}
-	targets := a.list(req.Context()).Targets
+	snapshot := a.List(req.Context())
+	targets := snapshot.Targets
 	if only := query["deployment"]; len(only) > 0 {
-		var missing []string
-		targets, missing = Select(targets, only)
-		if len(missing) > 0 {
-			fail(w, http.StatusNotFound, "not tracked: "+strings.Join(missing, ", ")+" (give NAMESPACE/NAME; see /status)")
+		var err error
+		if targets, err = Select(snapshot, only); err != nil {
+			fail(w, http.StatusNotFound, err.Error())
 			return
 		}
 	}
@@ -113,23 +115,38 @@ func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
 	writeResults(w, results)
 }
 
-// Select returns the targets of the given keys, and the keys that have none.
-func Select(targets []k8s.Target, keys []string) (found []k8s.Target, missing []string) {
+// Select returns the targets of the given keys. The error names the keys that
+// have none, and why.
+func Select(snapshot k8s.Snapshot, keys []string) ([]k8s.Target, error) {
+	var found []k8s.Target
+	var missing []string
 	for _, key := range keys {
-		i := slices.IndexFunc(targets, func(t k8s.Target) bool { return t.Key() == key })
-		if i < 0 {
-			missing = append(missing, key)
-		} else if !slices.ContainsFunc(found, func(t k8s.Target) bool { return t.Key() == key }) {
-			found = append(found, targets[i])
+		is := func(t k8s.Target) bool { return t.Key() == key }
+		if i := slices.IndexFunc(snapshot.Targets, is); i >= 0 {
+			if !slices.ContainsFunc(found, is) {
+				found = append(found, snapshot.Targets[i])
+			}
+			continue
 		}
+		why := " (no such Deployment)"
+		if i := slices.IndexFunc(snapshot.Untracked, func(u k8s.Untracked) bool { return u.Key() == key }); i >= 0 {
+			why = " (" + snapshot.Untracked[i].Reason + ")"
+		} else if !strings.Contains(key, "/") {
+			why = " (write NAMESPACE/NAME)"
+		}
+		missing = append(missing, key+why)
 	}
-	return found, missing
+	if len(missing) > 0 {
+		return nil, errors.New("not tracked: " + strings.Join(missing, ", "))
+	}
+	return found, nil
 }
 
 // Pass brings the targets up to date and returns their results, sorted by
 // namespace and name. When ctx ends first, what is not finished is reported as
 // pending and goes on.
 func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Result, error) {
+	begin := time.Now()
 	results := make([]reconcile.Result, 0, len(targets))
 	var jobs []queue.Job[k8s.Target]
 	byKey := make(map[string]k8s.Target, len(targets))
@@ -160,19 +177,35 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 			results = append(results, reconcile.Pending(byKey[key]))
 		}
 	}
+	a.logPass(results, time.Since(begin))
 	slices.SortFunc(results, func(x, y reconcile.Result) int {
 		return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Deployment, y.Deployment))
 	})
 	return results, nil
 }
 
-// list returns the Deployments as far as they can be read.
-func (a *API) list(ctx context.Context) k8s.Snapshot {
+// List returns the Deployments as far as they can be read, and logs what is new
+// about them.
+func (a *API) List(ctx context.Context) k8s.Snapshot {
 	s, err := a.source.Deployments(ctx)
-	if err != nil {
-		a.log.Error("Deployments not read; going on with the last that were", zap.Error(err))
-	}
+	a.notes.update(a.log, s, err)
 	return s
+}
+
+// logPass says in one line what a pass did.
+func (a *API) logPass(results []reconcile.Result, took time.Duration) {
+	counts := map[string]int{}
+	for _, r := range results {
+		counts[r.Action]++
+	}
+	var parts []string
+	for _, action := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[action], action))
+	}
+	if len(parts) == 0 {
+		parts = []string{"no Deployment to reconcile"}
+	}
+	a.log.Info("pass: "+strings.Join(parts, ", "), zap.Duration("duration", took))
 }
 
 func (a *API) health(w http.ResponseWriter, req *http.Request) {
@@ -182,7 +215,7 @@ func (a *API) health(w http.ResponseWriter, req *http.Request) {
 	}{Status: "ok"}
 	code := http.StatusOK
 	if a.source.Ready() {
-		health.Tracked = len(a.list(req.Context()).Targets)
+		health.Tracked = len(a.List(req.Context()).Targets)
 	} else {
 		health.Status, code = "starting", http.StatusServiceUnavailable
 	}
@@ -199,7 +232,7 @@ func (a *API) debug(w http.ResponseWriter, req *http.Request) {
 		Config      k8s.Config        `json:"config"`
 	}
 	entries := []entry{}
-	for _, t := range a.list(req.Context()).Targets {
+	for _, t := range a.List(req.Context()).Targets {
 		entries = append(entries, entry{t.Container, t.Name, t.Namespace, t.Annotations, t.Version, t.Config})
 	}
 	w.Header().Set("Content-Type", "application/json")

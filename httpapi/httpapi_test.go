@@ -95,6 +95,20 @@ func (a *api) get(path string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
+func (a *api) status() string {
+	a.t.Helper()
+	resp, err := http.Get(a.url + "/status")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(body)
+}
+
 func TestResultsAreSortedByNamespaceThenName(t *testing.T) {
 	a := start(t, target("a-b", "x"), target("a", "z"), target("a", "y"))
 	code, body := a.get("/reconcile")
@@ -206,8 +220,47 @@ func TestSourceThatFailsServesTheLastStateAndLogs(t *testing.T) {
 	if code, body := a.get("/reconcile"); code != 200 || !strings.Contains(body, "patched") {
 		t.Errorf("%d %s", code, body)
 	}
+	a.get("/health")
 	if n := a.log.FilterMessage("Deployments not read; going on with the last that were").Len(); n != 1 {
 		t.Errorf("logged %d times", n)
+	}
+	if got := a.status(); !strings.Contains(got, "\nstale: the newest state could not be read: parse cluster.yaml: line 3\n") {
+		t.Errorf("status does not say so:\n%s", got)
+	}
+	a.source.err = nil
+	a.get("/health")
+	if n := a.log.FilterMessage("Deployments are read again").Len(); n != 1 {
+		t.Errorf("recovery was logged %d times", n)
+	}
+	if got := a.status(); strings.Contains(got, "stale") {
+		t.Errorf("status still says so:\n%s", got)
+	}
+}
+
+// A Deployment that cannot be tracked must not vanish without a word.
+func TestWhatIsWrongWithDeploymentsIsLoggedOncePerChange(t *testing.T) {
+	a := start(t, target("default", "fast"))
+	a.source.snapshot.Untracked = []k8s.Untracked{{Namespace: "default", Name: "y", Reason: "missing annotation x"}}
+	for range 3 {
+		a.get("/reconcile")
+	}
+	if n := a.log.FilterMessage("not tracked: default/y: missing annotation x").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+	if n := a.log.FilterMessage("Deployments: 1 tracked, 1 not tracked").Len(); n != 1 {
+		t.Errorf("the count was logged %d times", n)
+	}
+	if n := a.log.FilterMessage("pass: 1 patched").Len(); n != 3 {
+		t.Errorf("%d passes were logged", n)
+	}
+	a.source.snapshot.Untracked[0].Reason = "missing annotation z"
+	a.get("/health")
+	if n := a.log.FilterMessage("not tracked: default/y: missing annotation z").Len(); n != 1 {
+		t.Errorf("the change was logged %d times", n)
+	}
+	if code, body := a.get("/reconcile?deployment=default/y&deployment=nope&deployment=default/fast"); code != http.StatusNotFound ||
+		strings.TrimSpace(body) != `{"error":"not tracked: default/y (missing annotation z), nope (write NAMESPACE/NAME)"}` {
+		t.Errorf("%d %s", code, body)
 	}
 }
 
@@ -219,16 +272,8 @@ func TestStatusShowsNoTerminalEscapes(t *testing.T) {
 	evil.Config.ObserveBranch = "a\nb"
 	a := start(t, evil)
 	a.source.snapshot.Untracked = []k8s.Untracked{{Namespace: "default", Name: "y", Reason: "missing\r\x1b[2J"}}
-	resp, err := http.Get(a.url + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.ContainsAny(string(body), "\x1b\a\r\u202e") || strings.Count(string(body), "\n") != 7 {
+	body := a.status()
+	if strings.ContainsAny(body, "\x1b\a\r\u202e") || strings.Count(body, "\n") != 7 {
 		t.Errorf("%q", body)
 	}
 }

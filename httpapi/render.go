@@ -51,17 +51,12 @@ func (a *API) status(w http.ResponseWriter, req *http.Request) {
 		fmt.Fprint(w, "gitops-operator status\nstarting: the first listing of Deployments is not complete yet\n")
 		return
 	}
-	snapshot := a.list(req.Context())
+	snapshot := a.List(req.Context())
 	rows := [][]string{{"NAMESPACE", "DEPLOYMENT", "ENABLED", "BRANCH", "IMAGE"}}
-	var remarks []string
 	for _, t := range snapshot.Targets {
 		enabled := fmt.Sprint(t.Config.Enabled)
-		if err := t.Invalid(); err != nil {
+		if t.Invalid() != nil {
 			enabled = "invalid"
-			remarks = append(remarks, fmt.Sprintf("invalid: %s: %s", t.Key(), err))
-		}
-		for _, name := range t.Unknown() {
-			remarks = append(remarks, fmt.Sprintf("unknown annotation: %s: %s", t.Key(), name))
 		}
 		image := "-"
 		if t.Container != "" {
@@ -69,18 +64,19 @@ func (a *API) status(w http.ResponseWriter, req *http.Request) {
 		}
 		rows = append(rows, []string{t.Namespace, t.Name, enabled, t.Config.ObserveBranch, image})
 	}
-	for _, u := range snapshot.Untracked {
-		remarks = append(remarks, fmt.Sprintf("not tracked: %s: %s", u.Key(), u.Reason))
+	below := remarks(snapshot)
+	if fault := a.notes.stale(); fault != "" {
+		below = append([]string{"stale: the newest state could not be read: " + fault}, below...)
 	}
 	b := bufio.NewWriter(w)
 	defer b.Flush()
 	fmt.Fprintf(b, "gitops-operator status\ntracked deployments: %d\n\n", len(snapshot.Targets))
 	table(b, []int{12, 24, 8, 8}, rows)
-	if len(remarks) > 0 {
+	if len(below) > 0 {
 		fmt.Fprintln(b)
 	}
-	for _, r := range remarks {
-		fmt.Fprintln(b, printable(r))
+	for _, line := range below {
+		fmt.Fprintln(b, printable(line))
 	}
 }
 

@@ -20,7 +20,7 @@ func FuzzSetTag(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, content []byte, tag string) {
-		if checkTag(tag) != nil {
+		if CheckTag(tag) != nil {
 			tag = "2.0"
 		}
 		file, err := Parse(content)

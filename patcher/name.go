@@ -147,7 +147,9 @@ func notInReference(r rune) bool {
 
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
-func checkTag(tag string) error {
+// CheckTag says whether a container runtime would accept tag. Its error is an
+// *Error with reason ErrTag.
+func CheckTag(tag string) error {
 	if !tagPattern.MatchString(tag) {
 		return refuse(0, ErrTag, "%s is not an image tag: use 1 to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'", quote(tag))
 	}

@@ -94,7 +94,7 @@ func (f *File) Find(n Name) ([]Image, error) {
 // Parse. Its errors are of type *Error; one of them means that nothing is to be
 // written.
 func (f *File) SetTag(n Name, tag string) ([]byte, error) {
-	if err := checkTag(tag); err != nil {
+	if err := CheckTag(tag); err != nil {
 		return nil, err
 	}
 	targets, err := f.match(n)

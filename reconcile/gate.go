@@ -87,7 +87,7 @@ func (g *group) credentials(ctx context.Context, c k8s.Config) (cred *registry.C
 	secret, err := g.secret(ctx, ref)
 	switch {
 	case err != nil && named:
-		return nil, "", true, fmt.Errorf("read registry credentials: %w: create it, or correct registry_secret_name and registry_secret_namespace", err)
+		return nil, "", true, fmt.Errorf("read registry credentials: %w: create it, or correct gitops.operator.registry_secret_name and registry_secret_namespace", err)
 	case err != nil:
 		if !errors.Is(err, k8s.ErrSecretNotFound) {
 			g.Log.Debug("default registry secret not readable", zap.Error(err))
@@ -186,9 +186,9 @@ func (g *group) lasting(d *deployment, image string, err error) string {
 func (g *group) putOff(d *deployment, w *wait, why string) {
 	d.ended = true
 	delay := max(time.Until(w.due), time.Millisecond)
-	g.Log.Info("deployment waits for its image", append(about(d.target), zap.String("reason", why), zap.Duration("next_look", delay))...)
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
+	g.Log.Info(res.Message, about(d.target)...)
 	d.report(res, delay)
 }
 

@@ -286,9 +286,9 @@ func TestGateThatCannotAskFails(t *testing.T) {
 		want   string            // begins the message; ADDR is the registry
 	}{
 		{name: "named Secret missing", edit: map[string]string{"registry_secret_name": "nope"},
-			want: "read registry credentials: secret gitops-operator/nope not found: create it, or correct registry_secret_name and registry_secret_namespace"},
+			want: "read registry credentials: secret gitops-operator/nope not found: create it, or correct gitops.operator.registry_secret_name and registry_secret_namespace"},
 		{name: "named namespace without it", edit: map[string]string{"registry_secret_namespace": "other"},
-			want: "read registry credentials: secret other/regcred not found: create it, or correct registry_secret_name and registry_secret_namespace"},
+			want: "read registry credentials: secret other/regcred not found: create it, or correct gitops.operator.registry_secret_name and registry_secret_namespace"},
 		{name: "Secret without a docker config", secret: map[string][]byte{"x": nil},
 			want: "read registry credentials: secret gitops-operator/regcred has neither .dockerconfigjson nor config.json: create it with kubectl create secret docker-registry regcred -n gitops-operator --from-file=.dockerconfigjson=FILE"},
 		{name: "malformed docker config", secret: map[string][]byte{".dockerconfigjson": []byte(`{"auths": hunter2`)},
@@ -405,7 +405,7 @@ func TestSameFailureIsSentAgainAfterASuccess(t *testing.T) {
 	}
 	g.look(g.target("blog", nil))
 	g.look(broken)
-	failure := ":x: Deployment blog failed: patch nope.yaml of " + g.Server.URL(manifests+".git") + " branch master: no such file"
+	failure := ":x: Deployment blog failed: patch nope.yaml of " + g.Server.URL(manifests+".git") + " branch master: no such file: correct gitops.operator.deployment_path"
 	g.wantMessages(failure, g.success("blog", head), failure)
 }
 

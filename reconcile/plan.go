@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -155,5 +156,8 @@ func (d *deployment) message() string {
 
 // inFile says where an error happened.
 func (g *group) inFile(d *deployment, err error) error {
+	if errors.Is(err, gitcli.ErrPathMissing) || errors.Is(err, gitcli.ErrNotRegular) {
+		err = fmt.Errorf("%w: correct gitops.operator.deployment_path", err)
+	}
 	return fmt.Errorf("patch %s of %s branch %s: %w", d.path, g.manifests, g.branch, err)
 }

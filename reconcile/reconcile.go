@@ -164,9 +164,10 @@ func (g *group) fail(d *deployment, err error) {
 
 // failWith ends a deployment with a failure that has a notification of its own.
 func (g *group) failWith(d *deployment, err error, m notify.Message) {
-	g.Log.Warn("deployment failed", append(about(d.target), zap.Error(err))...)
+	res := failed(d.target, err)
+	g.Log.Warn(res.Message, append(about(d.target), zap.Error(err))...)
 	g.tell(d, m)
-	g.end(d, failed(d.target, err))
+	g.end(d, res)
 }
 
 func (g *group) failAll(err error) {
@@ -194,23 +195,23 @@ func (g *group) parse(d *deployment) error {
 	}
 	var err error
 	if g.manifests, err = gitcli.ParseRemote(c.ManifestRepository); err != nil {
-		return fmt.Errorf("read manifest_repository: %w", err)
+		return fmt.Errorf("gitops.operator.manifest_repository: %w", err)
 	}
 	if d.app, err = gitcli.ParseRemote(c.AppRepository); err != nil {
-		return fmt.Errorf("read app_repository: %w", err)
+		return fmt.Errorf("gitops.operator.app_repository: %w", err)
 	}
 	if d.app.String() == g.manifests.String() {
-		return fmt.Errorf("app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", d.app)
+		return fmt.Errorf("gitops.operator.app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", d.app)
 	}
 	if err = gitcli.CheckBranch(c.ObserveBranch); err != nil {
-		return fmt.Errorf("read observe_branch: %w", err)
+		return fmt.Errorf("gitops.operator.observe_branch: %w", err)
 	}
 	g.branch = c.ObserveBranch
 	if d.path, err = gitcli.CheckPath(c.DeploymentPath); err != nil {
-		return fmt.Errorf("read deployment_path: %w", err)
+		return fmt.Errorf("gitops.operator.deployment_path: %w", err)
 	}
 	if d.image, err = patcher.ParseName(c.ImageName, c.RegistryURL == nil); err != nil {
-		return fmt.Errorf("read image_name: %w", err)
+		return fmt.Errorf("gitops.operator.image_name: %w", err)
 	}
 	if c.RegistryURL != nil {
 		d.image = d.image.Or(registryHost(*c.RegistryURL))
@@ -223,7 +224,7 @@ func (g *group) identify(ctx context.Context) error {
 	ref := g.open()[0].target.Config.SSHKey()
 	secret, err := g.secret(ctx, ref)
 	if err != nil {
-		return fmt.Errorf("read SSH key: %w: create it, or correct ssh_key_name and ssh_key_namespace", err)
+		return fmt.Errorf("read SSH key: %w: create it, or correct gitops.operator.ssh_key_name and ssh_key_namespace", err)
 	}
 	private, ok := secret["ssh-privatekey"]
 	if !ok {
@@ -338,10 +339,14 @@ func (g *group) attempt(ctx context.Context, base string) error {
 			g.upToDate(d)
 			continue
 		}
-		g.Log.Info("deployment patched", append(about(d.target), zap.String("from", d.from), zap.String("to", d.want), zap.String("commit", commits[0]),
-			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Bool("dry_run", g.DryRun))...)
-		commits = commits[1:]
 		res := patched(d.target, d.from, d.want, g.DryRun)
+		fields := append(about(d.target), zap.String("from", d.from), zap.String("to", d.want),
+			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.path))
+		if !g.DryRun {
+			fields = append(fields, zap.String("commit", commits[0]))
+		}
+		g.Log.Info(res.Message, fields...)
+		commits = commits[1:]
 		g.tell(d, notify.Success(res.Message))
 		g.end(d, res)
 	}

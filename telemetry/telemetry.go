@@ -19,7 +19,7 @@ import (
 func NewLogger(w io.Writer, level, format string) (*zap.Logger, error) {
 	at, err := zapcore.ParseLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("parse log level: %w", err)
+		return nil, fmt.Errorf("unknown log level %q: use debug, info, warn or error", level)
 	}
 	c := zap.NewProductionEncoderConfig()
 	c.TimeKey, c.NameKey = "time", "target"

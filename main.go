@@ -278,8 +278,8 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	o.log.Named("main").Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
 	server := &http.Server{
 		Handler:           o.api.Handler(),
+		// No ReadTimeout: it would also end requests that wait for a pass.
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          zap.NewStdLog(o.log.Named("httpapi")),

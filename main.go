@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -62,8 +63,12 @@ var version = "dev"
 // the 30 s that Kubernetes grants.
 const shutdownGrace = 20 * time.Second
 
+// answerGrace is how long clients may then take to read their answers.
+const answerGrace = 2 * time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -87,6 +92,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "demo":
 		return runDemo(ctx, args, stdout, stderr)
 	case "version":
+		fs := cli.New("version", "")
+		if _, code, ok := fs.Parse(args, stdout, stderr, func(rest []string) { noArguments(fs, rest) }); !ok {
+			return code
+		}
 		fmt.Fprintln(stdout, versionLine())
 		return exitOK
 	case "help":
@@ -241,13 +250,20 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 	return o, nil
 }
 
-// stop lets running groups finish within the grace period, then ends git.
-func (o *operator) stop() {
+// closeQueue lets running groups finish within the grace period.
+func (o *operator) closeQueue() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
 	if err := o.queue.Close(ctx); err != nil {
 		o.log.Named("main").Warn("stopped before everything was finished", zap.Error(err))
 	}
+}
+
+// stop ends everything, the queue first.
+func (o *operator) stop() {
+	o.closeQueue()
+	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
+	defer cancel()
 	o.notify.Close(ctx)
 	o.registry.Close()
 	o.git.Close()
@@ -277,7 +293,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	}
 	o.log.Named("main").Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
 	server := &http.Server{
-		Handler:           o.api.Handler(),
+		Handler: o.api.Handler(),
 		// No ReadTimeout: it would also end requests that wait for a pass.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -292,16 +308,13 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case <-ctx.Done():
 	}
 	o.log.Named("main").Info("shutting down")
-	grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	// Requests that wait get their answers from the queue's end, and then some
+	// time to take them.
+	o.closeQueue()
+	last, cancel := context.WithTimeout(context.Background(), answerGrace)
 	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		server.Shutdown(grace) // requests that wait get their answer from the queue's end
-		server.Close()
-	}()
-	o.queue.Close(grace)
-	<-ended
+	server.Shutdown(last)
+	server.Close()
 	<-served
 	return exitOK
 }
@@ -333,7 +346,10 @@ func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) 
 			return cannotRun(stderr, err)
 		}
 	}
-	results, err := o.api.Pass(ctx, targets)
+	// Told to end, it finishes what runs, and reports that.
+	stop := context.AfterFunc(ctx, o.closeQueue)
+	defer stop()
+	results, err := o.api.Pass(context.WithoutCancel(ctx), targets)
 	if err != nil {
 		return cannotRun(stderr, err)
 	}
@@ -390,7 +406,7 @@ func runPatch(args []string, stdout, stderr io.Writer) int {
 // patchFile shows, or writes, what the operator would change in one file, and
 // says whether there is anything.
 func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, write bool) (changed bool, err error) {
-	st, err := os.Stat(file)
+	st, err := os.Lstat(file)
 	if err != nil {
 		return false, err
 	}
@@ -410,11 +426,26 @@ func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, wri
 		return false, err
 	}
 	if write {
-		return true, os.WriteFile(file, after, st.Mode().Perm())
+		return true, replaceFile(file, after, st.Mode().Perm())
 	}
 	shown := strings.TrimPrefix(file, "/")
 	_, err = stdout.Write(diff.Diff("a/"+shown, before, "b/"+shown, after))
 	return true, err
+}
+
+// replaceFile writes a file as a whole or not at all.
+func replaceFile(file string, content []byte, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(content)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
 }
 
 func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -71,7 +71,10 @@ func (f *Flags) readEnvironment() {
 			return
 		}
 		if l, ok := fl.Value.(*list); ok {
-			*l.values, l.fromEnv = strings.Split(value, ","), true
+			for v := range strings.SplitSeq(value, ",") {
+				l.Set(strings.TrimSpace(v))
+			}
+			l.fromEnv = true
 			return
 		}
 		if err := fl.Value.Set(value); err != nil {

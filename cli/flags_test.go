@@ -55,7 +55,7 @@ gitops-operator test: --name has no value: use a value
 }
 
 func TestCommandLineGoesBeforeTheEnvironment(t *testing.T) {
-	t.Setenv("GITOPS_OPERATOR_NAME", "a,b")
+	t.Setenv("GITOPS_OPERATOR_NAME", "a, b")
 	t.Setenv("GITOPS_OPERATOR_WAIT", "2s")
 	t.Setenv("GITOPS_OPERATOR_DRY", "true")
 	t.Setenv("GITOPS_OPERATOR_N", "")

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,7 +25,8 @@ const (
 	idleWait = 30 * time.Second
 	// maxAge bounds a connection that is always in use.
 	maxAge = 10 * time.Minute
-	// perHost is how many sessions run on one connection: servers allow 10.
+	// perHost is how many commands and log-ins run on one host at once: servers
+	// allow 10 sessions on a connection, and 10 log-ins.
 	perHost = 8
 	// socketPoll is how often a starting connection is looked at.
 	socketPoll = 3 * time.Millisecond
@@ -36,12 +38,11 @@ type connKey struct{ user, host, port, identity string }
 
 // conn is one shared SSH connection: an `ssh -M -N`, a child of ours.
 type conn struct {
-	socket   string
-	born     time.Time
-	sessions chan struct{}
-	ready    chan struct{} // closed once it answers or has failed
-	err      error         // why it failed; read after ready
-	stop     context.CancelFunc
+	socket string
+	born   time.Time
+	ready  chan struct{} // closed once it answers or has failed
+	err    error         // why it failed; read after ready
+	stop   context.CancelFunc
 
 	// guarded by Client.mu
 	users   int
@@ -51,45 +52,67 @@ type conn struct {
 
 // lease is the use of a connection by one git command.
 type lease struct {
-	c     *Client
-	conn  *conn
-	id    *Identity
-	fresh bool // this lease started the connection
+	c    *Client
+	conn *conn
+	id   *Identity
+	host chan struct{}
 }
 
 // connect returns a lease on the connection to a remote, starting it where
 // there is none. Concurrent callers share one start and its outcome.
 func (c *Client) connect(ctx context.Context, op string, r Remote, branch string, id *Identity) (*lease, error) {
-	cn, fresh := c.conn(r, id)
-	l := &lease{c: c, conn: cn, id: id, fresh: fresh}
-	fail := func(err error) (*lease, error) {
-		l.release()
-		return nil, err
-	}
-	select {
-	case <-cn.ready:
-	case <-ctx.Done():
-		return fail(&Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)})
-	}
-	if cn.err != nil {
-		e := *cn.err.(*Error)
-		e.Op, e.Remote, e.Branch = op, r.url, branch
-		if e.Kind == ErrAuth {
-			e.Key = id.name
+	for {
+		l := &lease{c: c, conn: c.conn(r, id), id: id, host: c.host(r)}
+		select {
+		case <-l.conn.ready:
+		case <-ctx.Done():
+			l.release()
+			return nil, &Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)}
 		}
-		return fail(&e)
+		if l.conn.err != nil {
+			l.release()
+			e := *l.conn.err.(*Error)
+			e.Op, e.Remote, e.Branch = op, r.url, branch
+			if e.Kind == ErrAuth {
+				e.Key = id.name
+			}
+			return nil, &e
+		}
+		select {
+		case l.host <- struct{}{}:
+		case <-ctx.Done():
+			l.release()
+			return nil, &Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)}
+		}
+		if l.usable() {
+			return l, nil
+		}
+		l.done() // it died while this command waited for its turn
 	}
-	select {
-	case cn.sessions <- struct{}{}:
-		return l, nil
-	case <-ctx.Done():
-		return fail(&Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)})
+}
+
+// host returns the places for commands on a remote's host. One is always left
+// to other hosts.
+func (c *Client) host(r Remote) chan struct{} {
+	key := r.Host() + ":" + r.port
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hosts[key] == nil {
+		c.hosts[key] = make(chan struct{}, min(perHost, max(1, c.opt.Workers-1)))
 	}
+	return c.hosts[key]
+}
+
+// usable says whether the connection is still in service.
+func (l *lease) usable() bool {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	return !l.conn.retired
 }
 
 // done ends a lease that connect returned.
 func (l *lease) done() {
-	<-l.conn.sessions
+	<-l.host
 	l.release()
 }
 
@@ -122,9 +145,9 @@ func (l *lease) retire() {
 	l.conn.retired = true
 }
 
-// conn returns the live connection for r and id with one more user, and
-// whether it had to be started.
-func (c *Client) conn(r Remote, id *Identity) (*conn, bool) {
+// conn returns the connection for r and id with one more user, starting it if
+// need be.
+func (c *Client) conn(r Remote, id *Identity) *conn {
 	key := connKey{r.user, r.Host(), r.port, id.id}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +157,7 @@ func (c *Client) conn(r Remote, id *Identity) (*conn, bool) {
 			if cn.idle != nil {
 				cn.idle.Stop()
 			}
-			return cn, false
+			return cn
 		}
 		cn.retired = true
 		if cn.users == 0 {
@@ -144,12 +167,11 @@ func (c *Client) conn(r Remote, id *Identity) (*conn, bool) {
 	c.serial++
 	ctx, stop := context.WithCancel(c.ctx)
 	cn := &conn{
-		socket:   filepath.Join(c.run, fmt.Sprintf("s%d", c.serial)),
-		born:     time.Now(),
-		sessions: make(chan struct{}, perHost),
-		ready:    make(chan struct{}),
-		stop:     stop,
-		users:    1,
+		socket: filepath.Join(c.run, fmt.Sprintf("s%d", c.serial)),
+		born:   time.Now(),
+		ready:  make(chan struct{}),
+		stop:   stop,
+		users:  1,
 	}
 	c.conns[key] = cn
 	c.wg.Go(func() {
@@ -164,7 +186,7 @@ func (c *Client) conn(r Remote, id *Identity) (*conn, bool) {
 			delete(c.conns, key)
 		}
 	})
-	return cn, true
+	return cn
 }
 
 // usable says whether a connection is still starting, or has come up. One that
@@ -192,6 +214,17 @@ func (c *Client) serve(ctx context.Context, cn *conn, r Remote, id *Identity) {
 	p.Env = []string{"PATH=" + c.path, "HOME=" + c.home, "LC_ALL=C"}
 	p.Dir = c.home
 	p.Stderr = stderr
+
+	host := c.host(r)
+	select {
+	case host <- struct{}{}: // for the log-in
+	case <-ctx.Done():
+		cn.err = &Error{cause: errClosed}
+		close(cn.ready)
+		return
+	}
+	loggedIn := sync.OnceFunc(func() { <-host })
+	defer loggedIn()
 
 	ended := make(chan error, 1)
 	begin := time.Now()
@@ -221,6 +254,7 @@ func (c *Client) serve(ctx context.Context, cn *conn, r Remote, id *Identity) {
 		}
 	}
 	c.opt.Log.Debug("ssh connection is up", zap.String("host", r.Host()), zap.Duration("duration", time.Since(begin)))
+	loggedIn()
 	close(cn.ready)
 	<-ended
 	os.Remove(cn.socket)
@@ -260,21 +294,20 @@ func (l *lease) sshCommand() string {
 }
 
 // onConnection runs a command on the shared connection to its remote. One that
-// failed because the connection had died since its last use is run once more.
+// failed because the connection had died is run once more.
 func (c *Client) onConnection(ctx context.Context, cmd command, id *Identity) ([]byte, error) {
-	for {
+	for again := !cmd.once; ; again = false {
 		l, err := c.connect(ctx, cmd.op, cmd.remote, cmd.branch, id)
 		if err != nil {
 			return nil, err
 		}
 		cmd.net = l
 		out, err := c.runGit(ctx, cmd)
-		broken := errors.Is(err, ErrNetwork) || errors.Is(err, ErrTimeout)
-		if broken {
+		if errors.Is(err, ErrNetwork) || errors.Is(err, ErrTimeout) {
 			l.retire()
 		}
 		l.done()
-		if !broken || l.fresh || errors.Is(err, ErrTimeout) || cmd.once {
+		if !errors.Is(err, ErrNetwork) || !again {
 			return out, err
 		}
 	}

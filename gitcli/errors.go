@@ -23,6 +23,7 @@ var (
 	ErrDeclined          = errors.New("push declined by the server")
 	ErrTimeout           = errors.New("timed out")
 	ErrNetwork           = errors.New("connection failed")
+	ErrPushUnknown       = errors.New("whether the push arrived is unknown")
 )
 
 // hints say what to do about each kind.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
 	"time"
@@ -27,7 +28,7 @@ const (
 func makeRunDir() (string, *os.File, error) {
 	var errs []error
 	for _, base := range []string{"/dev/shm", os.TempDir(), "/tmp"} {
-		if st, err := os.Stat(base); err != nil || !st.IsDir() || len(base)+len(runPrefix) > maxRunDir-12 {
+		if st, err := os.Stat(base); err != nil || !st.IsDir() || len(base)+len(runPrefix) > maxRunDir-12 || !plainPath.MatchString(base) {
 			continue
 		}
 		removeStaleRunDirs(base)
@@ -38,12 +39,27 @@ func makeRunDir() (string, *os.File, error) {
 		}
 		lock, err := lockNew(filepath.Join(dir, "lock"))
 		if err == nil {
+			err = tryWrite(filepath.Join(dir, "room"))
+		}
+		if err == nil {
 			return dir, lock, nil
 		}
 		os.RemoveAll(dir)
 		errs = append(errs, err)
 	}
-	return "", nil, errors.Join(append(errs, errors.New("no writable folder with a short path: set TMPDIR"))...)
+	return "", nil, errors.Join(append(errs, errors.New("no writable folder with a short, plain path: set TMPDIR"))...)
+}
+
+// plainPath is what ssh, which expands and splits the values of its options,
+// takes as it is.
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9/._-]*$`)
+
+// tryWrite says whether there is room for a few keys.
+func tryWrite(path string) error {
+	if err := os.WriteFile(path, make([]byte, 64<<10), 0o600); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 func removeStaleRunDirs(base string) {
@@ -84,26 +100,43 @@ func lockNew(path string) (*os.File, error) {
 	return f, nil
 }
 
+// cacheSlot is a locked folder for the mirrors of one process.
+type cacheSlot struct {
+	dir  string
+	lock *os.File
+}
+
 // takeCacheSlot locks the first free numbered folder below dir. A mirror
 // belongs to one process; a second operator on the same cache folder (a
 // `reconcile` beside a running `serve`) gets mirrors of its own, and finds
 // them warm the next time.
-func takeCacheSlot(dir string) (string, *os.File, error) {
+func takeCacheSlot(dir string) (cacheSlot, error) {
 	for n := range 100 {
-		slot := filepath.Join(dir, strconv.Itoa(n))
-		if err := os.MkdirAll(slot, 0o700); err != nil {
-			return "", nil, err
+		slot := cacheSlot{dir: filepath.Join(dir, strconv.Itoa(n))}
+		if err := os.MkdirAll(slot.dir, 0o700); err != nil {
+			return slot, err
 		}
-		f, err := os.OpenFile(slot+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+		f, err := os.OpenFile(slot.dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
-			return "", nil, err
+			return slot, err
 		}
-		if tryLock(f) == nil {
-			return slot, f, nil
+		slot.lock = f
+		if tryLock(f) == nil && slot.held() {
+			return slot, nil
 		}
 		f.Close()
 	}
-	return "", nil, fmt.Errorf("%s: 100 operators use it already", dir)
+	return cacheSlot{}, fmt.Errorf("%s: 100 operators use it already", dir)
+}
+
+// held says whether the lock is still the one that others would ask for.
+func (s cacheSlot) held() bool {
+	ours, err := s.lock.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(s.lock.Name())
+	return err == nil && os.SameFile(ours, there)
 }
 
 func tryLock(f *os.File) error {

@@ -49,21 +49,22 @@ type Signature struct{ Name, Email string }
 // belongs to one caller at a time.
 type Client struct {
 	opt    Options
-	git    string // path of the git binary
-	ssh    string // path of the ssh binary
-	path   string // PATH of the children
-	run    string // private folder: keys, known hosts, sockets
-	home   string // an empty folder: HOME of the children
-	cache  string // this process's slot of the cache folder
-	locks  []*os.File
+	git    string        // path of the git binary
+	ssh    string        // path of the ssh binary
+	path   string        // PATH of the children
+	run    string        // private folder: keys, known hosts, sockets
+	home   string        // an empty folder: HOME of the children
+	lock   *os.File      // of the run folder
 	slots  chan struct{} // one per process that may run at once
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu         sync.Mutex
+	cache      cacheSlot
 	identities map[string]*Identity
 	conns      map[connKey]*conn
-	serial     int // names sockets
+	hosts      map[string]chan struct{} // one place per command that may run on a host at once
+	serial     int                      // names sockets
 	wg         sync.WaitGroup
 }
 
@@ -85,6 +86,7 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 		slots:      make(chan struct{}, opt.Workers),
 		identities: map[string]*Identity{},
 		conns:      map[connKey]*conn{},
+		hosts:      map[string]chan struct{}{},
 	}
 	var err error
 	if c.git, err = exec.LookPath("git"); err != nil {
@@ -114,7 +116,7 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 // checkGit makes a git without fast-import (a split package on some systems)
 // known at start instead of at the first change.
 func (c *Client) checkGit(ctx context.Context) error {
-	_, err := c.runGit(ctx, command{args: []string{"fast-import", "-h"}})
+	_, err := c.runGit(ctx, command{args: []string{"fast-import", "-h"}, timeout: 30 * time.Second})
 	var ge *Error
 	if err == nil || errors.As(err, &ge) && strings.Contains(ge.Detail, "usage: git fast-import") {
 		return nil
@@ -139,7 +141,7 @@ func (c *Client) openFolders() error {
 	if err != nil {
 		return fmt.Errorf("make run folder: %w", err)
 	}
-	c.run, c.locks = run, append(c.locks, lock)
+	c.run, c.lock = run, lock
 	c.home = filepath.Join(run, "home")
 	if err := os.Mkdir(c.home, 0o500); err != nil {
 		return fmt.Errorf("make run folder: %w", err)
@@ -152,19 +154,39 @@ func (c *Client) openFolders() error {
 		}
 		dir = filepath.Join(user, "gitops-operator")
 	}
-	slot, lock, err := takeCacheSlot(dir)
-	if err != nil {
+	// git runs in another folder.
+	if c.opt.CacheDir, err = filepath.Abs(dir); err != nil {
 		return fmt.Errorf("open cache folder: %w", err)
 	}
-	c.cache, c.locks = slot, append(c.locks, lock)
+	if c.cache, err = takeCacheSlot(c.opt.CacheDir); err != nil {
+		return fmt.Errorf("open cache folder: %w", err)
+	}
 	return nil
+}
+
+// cacheDir returns this process's slot of the cache folder. When somebody has
+// deleted the folder, its lock went too, and a slot is taken anew.
+func (c *Client) cacheDir() (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cache.held() {
+		return c.cache.dir, nil
+	}
+	slot, err := takeCacheSlot(c.opt.CacheDir)
+	if err != nil {
+		return "", fmt.Errorf("open cache folder: %w", err)
+	}
+	c.cache.lock.Close()
+	c.cache = slot
+	return slot.dir, nil
 }
 
 func (c *Client) closeFolders() {
 	if c.run != "" {
 		os.RemoveAll(c.run)
+		c.lock.Close()
 	}
-	for _, l := range c.locks {
-		l.Close()
+	if c.cache.lock != nil {
+		c.cache.lock.Close()
 	}
 }

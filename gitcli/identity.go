@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -126,12 +127,16 @@ func (c *Client) knownHosts() ([]byte, error) {
 func normalizeKey(b []byte) ([]byte, error) {
 	b = append(bytes.TrimSpace(unixLines(b)), '\n')
 	block, _ := pem.Decode(b)
-	if block == nil {
+	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
 		return nil, fmt.Errorf("read SSH key: %w: %s", ErrNoKey, whyNoKey(b))
 	}
 	var missing *ssh.PassphraseMissingError
-	if _, err := ssh.ParseRawPrivateKey(b); errors.As(err, &missing) || block.Type == "ENCRYPTED PRIVATE KEY" {
+	_, err := ssh.ParseRawPrivateKey(b)
+	switch {
+	case errors.As(err, &missing) || block.Type == "ENCRYPTED PRIVATE KEY":
 		return nil, fmt.Errorf("read SSH key: %w: nobody can type it here, use a key without one", ErrPassphrase)
+	case err != nil:
+		return nil, fmt.Errorf("read SSH key: %w: it begins as one, but is cut off, damaged, or of a kind that is not supported", ErrNoKey)
 	}
 	return b, nil
 }
@@ -143,7 +148,7 @@ func whyNoKey(b []byte) string {
 		return "it is the public half: give the private file, without .pub"
 	case bytes.HasPrefix(b, []byte("-----BEGIN ")) && bytes.Count(b, []byte("\n")) < 3:
 		return "its line breaks are gone: in YAML write it below a '|', or use kubectl create secret generic with --from-file=ssh-privatekey=FILE"
-	case bytes.HasPrefix(b, []byte("-----BEGIN ")):
+	case bytes.HasPrefix(b, []byte("-----BEGIN ")) && bytes.Contains(b, []byte("PRIVATE KEY-----")):
 		return "it begins as one, but is cut off or damaged"
 	}
 	return "it must begin with -----BEGIN ... PRIVATE KEY-----"

@@ -26,6 +26,7 @@ type Mirror struct {
 	remote Remote
 	branch string
 	id     *Identity
+	cache  string
 	dir    string
 }
 
@@ -35,12 +36,16 @@ var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 // Mirror returns the mirror of a branch for an identity. Nothing happens until
 // Fetch. A mirror belongs to one caller at a time, and to none after the
 // identity's Release.
-func (c *Client) Mirror(r Remote, branch string, id *Identity) *Mirror {
+func (c *Client) Mirror(r Remote, branch string, id *Identity) (*Mirror, error) {
+	cache, err := c.cacheDir()
+	if err != nil {
+		return nil, err
+	}
 	name := unsafeInName.ReplaceAllString(strings.TrimSuffix(filepath.Base(r.url), ".git"), "_")
 	return &Mirror{
-		c: c, remote: r, branch: branch, id: id,
-		dir: filepath.Join(c.cache, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.url, branch, id.name}, "\x00"))),
-	}
+		c: c, remote: r, branch: branch, id: id, cache: cache,
+		dir: filepath.Join(cache, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.url, branch, id.name}, "\x00"))),
+	}, nil
 }
 
 func (m *Mirror) ref() string      { return "refs/heads/" + m.branch }
@@ -69,17 +74,30 @@ func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 	if err == nil {
 		head, err = m.resolve(ctx, m.tracking())
 	}
-	if IsLocal(err) && ctx.Err() == nil {
+	if err != nil && m.atFault(ctx, err) {
 		return m.clone(ctx)
 	}
 	return head, err
+}
+
+// atFault says whether a failed fetch is the mirror's own doing. A damaged one
+// makes git say that the other side hung up, so the remote itself is asked.
+func (m *Mirror) atFault(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if errors.Is(err, ErrNetwork) || errors.Is(err, ErrRepositoryMissing) {
+		_, err := m.c.Head(ctx, m.remote, m.branch, m.id)
+		return err == nil
+	}
+	return IsLocal(err)
 }
 
 func (m *Mirror) clone(ctx context.Context) (string, error) {
 	if err := m.Delete(); err != nil {
 		return "", fmt.Errorf("delete mirror: %w", err)
 	}
-	if err := os.MkdirAll(m.c.cache, 0o700); err != nil {
+	if err := os.MkdirAll(m.cache, 0o700); err != nil {
 		return "", fmt.Errorf("make mirror: %w", err)
 	}
 	// A clone that was cut short must never look like a mirror.
@@ -102,7 +120,12 @@ func (m *Mirror) clone(ctx context.Context) (string, error) {
 	if err := os.Rename(tmp, m.dir); err != nil {
 		return "", fmt.Errorf("make mirror: %w", err)
 	}
-	return m.resolve(ctx, m.ref())
+	head, err := m.resolve(ctx, m.ref())
+	if IsLocal(err) { // clone also takes a tag of that name
+		m.Delete()
+		return "", m.explainMissing(ctx, missingBranch(cmd, false, ""))
+	}
+	return head, err
 }
 
 // explainMissing finds out what to tell about a branch that is not there.

@@ -20,7 +20,16 @@ const manifests = "kainlite/manifests"
 // mirror returns a mirror of the manifests repository.
 func mirror(t *testing.T, w *world.World, client *gitcli.Client) *gitcli.Mirror {
 	t.Helper()
-	return client.Mirror(w.Remote(manifests), "master", w.Identity(client))
+	return open(t, client, w.Remote(manifests), "master", w.Identity(client))
+}
+
+func open(t *testing.T, client *gitcli.Client, r gitcli.Remote, branch string, id *gitcli.Identity) *gitcli.Mirror {
+	t.Helper()
+	m, err := client.Mirror(r, branch, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func fetch(t *testing.T, m *gitcli.Mirror) string {
@@ -89,7 +98,7 @@ func TestNamesAreTakenLiterally(t *testing.T) {
 	w.Git(manifests, "tag", branch, other)
 
 	client := w.Client()
-	m := client.Mirror(w.Remote(manifests), branch, w.Identity(client))
+	m := open(t, client, w.Remote(manifests), branch, w.Identity(client))
 	for range 2 { // cloned, then fetched
 		if got := fetch(t, m); got != head {
 			t.Fatalf("at %s, want the branch's %s (the tag is %s)", got, head, other)

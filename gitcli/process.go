@@ -2,6 +2,7 @@ package gitcli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -37,6 +38,8 @@ type command struct {
 	branch string
 	// stdout takes the output instead of the returned bytes.
 	stdout io.Writer
+	// timeout is in place of Options.Timeout.
+	timeout time.Duration
 }
 
 // runGit runs git in an environment of its own and returns its standard output.
@@ -57,7 +60,8 @@ func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, fail(nil, "", context.Cause(ctx))
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	timeout := cmp.Or(cmd.timeout, c.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
 	out := capped{max: maxStdout}
@@ -77,9 +81,9 @@ func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
 	switch {
 	case err == nil:
 		return out.Bytes(), nil
-	case ctx.Err() == context.DeadlineExceeded && time.Since(begin) >= c.opt.Timeout:
+	case ctx.Err() == context.DeadlineExceeded && time.Since(begin) >= timeout:
 		e := fail(ErrTimeout, "", err).(*Error)
-		e.After = c.opt.Timeout
+		e.After = timeout
 		return out.Bytes(), e
 	case ctx.Err() != nil:
 		return out.Bytes(), fail(nil, "", context.Cause(ctx))
@@ -155,6 +159,7 @@ func runGroup(ctx context.Context, p *exec.Cmd) error {
 	err := p.Wait()
 	close(waited)
 	killer.Wait()
+	syscall.Kill(-pgid, syscall.SIGKILL) // whoever stayed behind
 	return err
 }
 

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// lastLook bounds the look-up of a push at shutdown.
+const lastLook = 5 * time.Second
+
 // Change is one commit: new contents of files that are there already.
 type Change struct {
 	Message string
@@ -111,7 +114,7 @@ func (m *Mirror) Push(ctx context.Context, base, tip string) error {
 	applied, lookup := m.applied(ctx, base, tip)
 	switch {
 	case lookup != nil:
-		return fmt.Errorf("%w; whether the push arrived is unknown: %w", err, lookup)
+		return fmt.Errorf("%w; %w: %w", err, ErrPushUnknown, lookup)
 	case applied:
 		return nil
 	}
@@ -145,9 +148,12 @@ func parsePush(out, stderr string) *Error {
 // applied finds out whether a push of tip arrived: the branch is at it, or has
 // gone on from it.
 func (m *Mirror) applied(ctx context.Context, base, tip string) (bool, error) {
-	// A group that was told to end still has to know what it has done.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.c.opt.Timeout)
-	defer cancel()
+	if ctx.Err() != nil {
+		// Who was told to end still has to know what was done, but soon.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		defer cancel()
+	}
 	head, err := m.c.Head(ctx, m.remote, m.branch, m.id)
 	if err != nil {
 		return false, err

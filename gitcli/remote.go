@@ -1,9 +1,11 @@
 package gitcli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -42,17 +44,17 @@ func ParseRemote(s string) (Remote, error) {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return Remote{}, errors.New("repository URL has unprintable characters: " + use)
 	}
-	r, path := Remote{url: s}, ""
+	r, dir := Remote{url: s}, ""
 	if m := sshURL.FindStringSubmatch(s); m != nil {
-		r.user, r.host, r.port, path = m[1], m[2], m[3], m[4]
+		r.user, r.host, r.port, dir = m[1], m[2], m[3], m[4]
 		// git decodes the path of a URL, so what counts is what it decodes to.
-		decoded, err := url.PathUnescape(path)
+		decoded, err := url.PathUnescape(dir)
 		if err != nil || strings.ContainsFunc(decoded, unicode.IsControl) {
 			return Remote{}, fmt.Errorf("repository URL %s has a bad percent-encoding in its path", redact(s))
 		}
-		path = strings.TrimPrefix(decoded, "/")
+		dir = strings.TrimPrefix(decoded, "/")
 	} else if m := scpLike.FindStringSubmatch(s); m != nil && !strings.Contains(s, "://") {
-		r.user, r.host, path = m[1], m[2], m[3]
+		r.user, r.host, dir = m[1], m[2], m[3]
 	} else {
 		return Remote{}, fmt.Errorf("repository URL %s is not an SSH URL: %s", redact(s), use)
 	}
@@ -68,7 +70,7 @@ func ParseRemote(s string) (Remote, error) {
 	if p, err := strconv.Atoi(r.port); r.port != "" && (err != nil || p < 1 || p > 65535) {
 		return Remote{}, fmt.Errorf("repository URL %s has an invalid port: %s", redact(s), use)
 	}
-	if r.path = strings.TrimPrefix(path, "/"); strings.HasPrefix(r.path, "-") {
+	if r.path = strings.TrimPrefix(dir, "/"); strings.HasPrefix(r.path, "-") {
 		return Remote{}, fmt.Errorf("repository URL %s has a path that begins with a hyphen: %s", redact(s), use)
 	}
 	return r, nil
@@ -82,6 +84,14 @@ func (r Remote) Host() string { return strings.ToLower(strings.Trim(r.host, "[]"
 
 // Path returns the repository's path on the host, without a leading slash.
 func (r Remote) Path() string { return r.path }
+
+// Same says whether two URLs mean one repository, however they are written.
+func (r Remote) Same(other Remote) bool { return r.canonical() == other.canonical() }
+
+func (r Remote) canonical() [3]string {
+	port := cmp.Or(r.port, "22")
+	return [3]string{r.Host(), port, strings.TrimSuffix(strings.Trim(path.Clean(r.path), "/"), ".git")}
+}
 
 // What may be a secret in a URL: a password, or a token in a user's place.
 var (

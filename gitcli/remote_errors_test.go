@@ -99,7 +99,7 @@ func TestRemoteOutcomesAreTyped(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, headErr := client.Head(t.Context(), remote, c.branch, id)
-			_, fetchErr := client.Mirror(remote, c.branch, id).Fetch(t.Context())
+			_, fetchErr := open(t, client, remote, c.branch, id).Fetch(t.Context())
 			for op, err := range map[string]error{"Head": headErr, "Fetch": fetchErr} {
 				if !errors.Is(err, c.kind) {
 					t.Errorf("%s: got %v, want kind %q", op, err, c.kind)

@@ -59,7 +59,7 @@ func TestAgainstOpenSSH(t *testing.T) {
 			wg.Wait()
 
 			base := w.Commit("manifests", map[string]string{"a": "1"})
-			m := client.Mirror(remote(w.Repo("manifests")), "master", id)
+			m := open(t, client, remote(w.Repo("manifests")), "master", id)
 			if got := fetch(t, m); got != base {
 				t.Errorf("clone: %s", got)
 			}

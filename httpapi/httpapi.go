@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,17 @@ func (a *API) Handler() http.Handler {
 
 // reconcile runs a pass and answers with what became of each Deployment.
 func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
-	query := req.URL.Query()
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "the query cannot be read: "+err.Error())
+		return
+	}
+	for name := range query {
+		if name != "deployment" && name != "wait" { // a mistyped one must not mean all Deployments
+			fail(w, http.StatusBadRequest, fmt.Sprintf("unknown parameter %q: use deployment or wait", name))
+			return
+		}
+	}
 	ctx := req.Context()
 	if s := query.Get("wait"); s != "" {
 		wait, err := time.ParseDuration(s)
@@ -101,7 +112,6 @@ func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
 	snapshot := a.List(req.Context())
 	targets := snapshot.Targets
 	if only := query["deployment"]; len(only) > 0 {
-		var err error
 		if targets, err = Select(snapshot, only); err != nil {
 			fail(w, http.StatusNotFound, err.Error())
 			return

@@ -101,15 +101,18 @@ func (g *group) read(ctx context.Context, base string) (map[string]*manifest, er
 // refuseConflicts ends Deployments that want different tags for one image:
 // whichever came last would win, in every pass anew.
 func (g *group) refuseConflicts(images map[*deployment][]patcher.Image) {
-	first := map[place]*deployment{}
-	rival := map[*deployment]*deployment{}
+	claims := map[place][]*deployment{}
 	for _, d := range g.open() {
 		for _, i := range images[d] {
 			at := place{d.path, i.Offset}
-			if f := first[at]; f == nil {
-				first[at] = d
-			} else if f.want != d.want {
-				rival[d], rival[f] = f, d
+			claims[at] = append(claims[at], d)
+		}
+	}
+	rival := map[*deployment]*deployment{}
+	for _, claimants := range claims {
+		for _, d := range claimants {
+			if i := slices.IndexFunc(claimants, func(r *deployment) bool { return r.want != d.want }); i >= 0 {
+				rival[d] = claimants[i]
 			}
 		}
 	}

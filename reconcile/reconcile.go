@@ -72,7 +72,7 @@ func GroupKey(t k8s.Target) string {
 // yet: it waits for its image, and is to be given to Group again after that
 // time.
 func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res Result, again time.Duration)) {
-	g := &group{Reconciler: r}
+	g := &group{Reconciler: r, stopping: func() bool { return ctx.Err() != nil }}
 	for i, j := range jobs {
 		report := func(res Result, again time.Duration) { done(i, res, again) }
 		g.deployments = append(g.deployments, &deployment{job: j, target: j.Target, report: report})
@@ -93,7 +93,11 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	defer g.identity.Release()
 	defer g.tidy(ctx)
 
-	g.mirror = r.Git.Mirror(g.manifests, g.branch, g.identity)
+	var err error
+	if g.mirror, err = r.Git.Mirror(g.manifests, g.branch, g.identity); err != nil {
+		g.failAll(err)
+		return
+	}
 	base, err := g.readHeads(ctx)
 	if err != nil {
 		g.failAll(err)
@@ -107,6 +111,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 // group is one call of Group.
 type group struct {
 	*Reconciler
+	stopping    func() bool // the operator is shutting down
 	deployments []*deployment
 	manifests   gitcli.Remote
 	branch      string
@@ -164,6 +169,10 @@ func (g *group) fail(d *deployment, err error) {
 
 // failWith ends a deployment with a failure that has a notification of its own.
 func (g *group) failWith(d *deployment, err error, m notify.Message) {
+	if g.stopping() && !errors.Is(err, gitcli.ErrPushUnknown) {
+		g.end(d, failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")))
+		return
+	}
 	res := failed(d.target, err)
 	g.Log.Warn(res.Message, append(about(d.target), zap.Error(err))...)
 	g.tell(d, m)
@@ -171,9 +180,6 @@ func (g *group) failWith(d *deployment, err error, m notify.Message) {
 }
 
 func (g *group) failAll(err error) {
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("the operator is shutting down; the next pass goes on from here")
-	}
 	for _, d := range g.open() {
 		g.fail(d, err)
 	}
@@ -200,7 +206,7 @@ func (g *group) parse(d *deployment) error {
 	if d.app, err = gitcli.ParseRemote(c.AppRepository); err != nil {
 		return fmt.Errorf("gitops.operator.app_repository: %w", err)
 	}
-	if d.app.String() == g.manifests.String() {
+	if d.app.Same(g.manifests) {
 		return fmt.Errorf("gitops.operator.app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", d.app)
 	}
 	if err = gitcli.CheckBranch(c.ObserveBranch); err != nil {
@@ -282,14 +288,11 @@ func tag(commit, tagType string) string {
 // has moved meanwhile, everything is planned again on its new head: an edit is
 // a function of the file, never a merge of texts.
 func (g *group) update(ctx context.Context, base string) error {
-	rebuilt := false
-	again := func() (err error) {
-		base, err = g.mirror.Fetch(ctx)
-		return err
-	}
+	rebuilt, refused := false, ""
 	attempt := func() error {
 		if base == "" {
-			if err := again(); err != nil {
+			var err error
+			if base, err = g.mirror.Fetch(ctx); err != nil {
 				return backoff.Permanent(err)
 			}
 		}
@@ -299,7 +302,7 @@ func (g *group) update(ctx context.Context, base string) error {
 			return nil
 		case errors.Is(err, gitcli.ErrBranchMoved):
 			g.Log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
-			base = ""
+			refused, base = base, ""
 			return err
 		case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
 			g.Log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
@@ -313,10 +316,13 @@ func (g *group) update(ctx context.Context, base string) error {
 	}
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
 	err := backoff.Retry(attempt, backoff.WithContext(backoff.WithMaxRetries(wait, maxPushes-1), ctx))
-	if errors.Is(err, gitcli.ErrBranchMoved) {
-		return fmt.Errorf("%w (%d times in a row: the next pass tries again)", err, maxPushes)
+	if !errors.Is(err, gitcli.ErrBranchMoved) {
+		return err
 	}
-	return err
+	if now, lookup := g.mirror.Fetch(ctx); lookup == nil && now == refused {
+		return fmt.Errorf("push to %s branch %s: the server refuses to update the branch although nobody has moved it, perhaps because of a stale lock: %w", g.manifests, g.branch, err)
+	}
+	return fmt.Errorf("%w (%d times in a row: the next pass tries again)", err, maxPushes)
 }
 
 // attempt plans and pushes once.

@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -164,6 +166,55 @@ func TestContradictingDeploymentsAreRefused(t *testing.T) {
 		" where this one wants " + heads["blog"] + ": give each a file or an image of its own"
 	if results[0].Message != want {
 		t.Errorf("got  %s\nwant %s", results[0].Message, want)
+	}
+}
+
+// However the odd one out is called, all who claim the image end.
+func TestAllRivalsAreRefused(t *testing.T) {
+	for _, odd := range []string{"a", "z"} {
+		s := newStage(t)
+		targets, _ := s.apps("blog", "api")
+		second, third := s.Target("blog", nil), s.Target("blog", map[string]string{"tag_type": "short"})
+		second.Name, third.Name = "m", odd
+		s.wantActions(s.run(targets[0], targets[1], second, third), "failed patched failed failed")
+	}
+}
+
+func TestShutdownIsSaidInPlainWords(t *testing.T) {
+	s := newStage(t)
+	targets, _ := s.apps("blog", "api")
+	s.Server.Stall("", true)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		for s.Server.Stats().UploadPacks == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel(errors.New("queue is closed"))
+	}()
+	var results []reconcile.Result
+	var mu sync.Mutex
+	s.reconciler.Group(ctx, []reconcile.Job{{Target: targets[0], Since: time.Now()}, {Target: targets[1], Since: time.Now()}}, func(_ int, r reconcile.Result, _ time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		results = append(results, r)
+	})
+	s.wantActions(results, "failed failed")
+	for _, r := range results {
+		if want := "Deployment " + r.Deployment + " failed: the operator is shutting down; the next pass goes on from here"; r.Message != want {
+			t.Errorf("got %s", r.Message)
+		}
+	}
+}
+
+func TestServerThatCannotUpdateItsBranchIsSaid(t *testing.T) {
+	s := newStage(t)
+	targets, _ := s.apps("blog")
+	if err := os.WriteFile(filepath.Join(s.Repo(manifests).Dir, "refs", "heads", "master.lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := s.run(targets...)[0]
+	if !strings.Contains(r.Message, "the server refuses to update the branch although nobody has moved it, perhaps because of a stale lock") {
+		t.Errorf("got %s", r.Message)
 	}
 }
 

@@ -19,6 +19,20 @@ test: ## formatting, vet, and all tests
 	$(GO) vet ./...
 	@if [ -z "$(RACE)" ]; then echo "no C compiler: the tests run without the race detector"; fi
 	$(GO) test $(RACE) ./...
+	@$(MAKE) --no-print-directory deploycheck
+
+.PHONY: deploycheck
+deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)
+	cd test/deploycheck && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+.PHONY: run
+run: ## the operator against the current kubeconfig context, with readable logs
+	$(GO) run . serve --log-format console
+
+IMAGE ?= kainlite/gitops-operator:dev
+.PHONY: image
+image: ## the container image, for this machine
+	docker build --build-arg VERSION="$$(git describe --tags --always --dirty)" --build-arg REVISION="$$(git rev-parse HEAD)" -t $(IMAGE) .
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME

@@ -14,12 +14,17 @@ build: ## bin/gitops-operator
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '-s -w' -o bin/gitops-operator .
 
 .PHONY: test
-test: ## formatting, vet, and all tests
+test: ## formatting, vet, and all tests; the first time, it builds an API server to test with
 	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	@if [ -z "$(RACE)" ]; then echo "no C compiler: the tests run without the race detector"; fi
-	$(GO) test $(RACE) ./...
+	@$(GO) run ./test/apiserver/install
+	TEST_REQUIRE_APISERVER=1 $(GO) test $(RACE) ./...
 	@$(MAKE) --no-print-directory deploycheck
+
+.PHONY: apiserver
+apiserver: ## kube-apiserver and etcd for the tests, built once, in the user's cache folder
+	@$(GO) run ./test/apiserver/install
 
 .PHONY: deploycheck
 deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)

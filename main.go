@@ -4,16 +4,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -21,7 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rogpeppe/go-internal/diff"
 	"go.uber.org/zap"
 
 	"github.com/kainlite/gitops-operator/builds"
@@ -31,7 +27,6 @@ import (
 	"github.com/kainlite/gitops-operator/httpapi"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
-	"github.com/kainlite/gitops-operator/patcher"
 	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/registry"
@@ -49,19 +44,15 @@ const usage = `usage:
 'gitops-operator COMMAND --help' lists the flags of a command.
 `
 
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1 // a Deployment failed, a file was refused
-	exitUsage  = 2 // it could not run
-)
-
 // version is set when a release is built.
 var version = "dev"
 
 // shutdownGrace is how long running groups may take to finish, in less than
 // the 30 s that Kubernetes grants.
 const shutdownGrace = 20 * time.Second
+
+// clusterWait is how long reconcile waits for the first listing of Deployments.
+const clusterWait = 30 * time.Second
 
 // answerGrace is how long clients may then take to read their answers.
 const answerGrace = 2 * time.Second
@@ -88,43 +79,44 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "reconcile":
 		return runReconcile(ctx, args, stdout, stderr)
 	case "patch":
-		return runPatch(args, stdout, stderr)
+		return cli.Patch(args, stdout, stderr)
 	case "demo":
 		return runDemo(ctx, args, stdout, stderr)
 	case "version":
 		fs := cli.New("version", "")
-		if _, code, ok := fs.Parse(args, stdout, stderr, func(rest []string) { noArguments(fs, rest) }); !ok {
+		if _, code, ok := fs.Parse(args, stdout, stderr, func(rest []string) { fs.NoArguments(rest) }); !ok {
 			return code
 		}
 		fmt.Fprintln(stdout, versionLine())
-		return exitOK
+		return cli.ExitOK
 	case "help":
 		fmt.Fprint(stdout, usage)
-		return exitOK
+		return cli.ExitOK
 	}
 	fmt.Fprintf(stderr, "gitops-operator: unknown command %q: use serve, reconcile, patch, demo or version\n", command)
-	return exitUsage
+	return cli.ExitUsage
 }
 
 func versionLine() string {
-	v, commit := version, "unknown"
+	v, commit := version, ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if v == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
 			v = info.Main.Version
 		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				commit = s.Value
+				commit = "commit " + s.Value + ", "
 			}
 		}
 	}
-	return fmt.Sprintf("gitops-operator %s (commit %s, %s, %s/%s)", v, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("gitops-operator %s (%s%s, %s/%s)", v, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // settings are what serve and reconcile share.
 type settings struct {
 	from      string
-	files     k8s.FileOptions
+	cluster   k8s.ClusterOptions
+	policy    k8s.SecretPolicy
 	git       gitcli.Options
 	workers   int
 	wait      reconcile.Wait
@@ -137,8 +129,12 @@ type settings struct {
 
 func (s *settings) define(fs *cli.Flags) {
 	fs.StringVar(&s.from, "from", "", "take Deployments and Secrets from YAML files (`PATH`: a file, or every .yaml and .yml below a folder) instead of a cluster")
-	fs.List(&s.files.Namespaces, "namespace", "track Deployments of this `NS` only (repeatable)")
-	fs.StringVar(&s.files.Selector, "selector", "", "track Deployments with labels that match `SEL` only")
+	fs.StringVar(&s.cluster.Kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default: in a cluster that one, else KUBECONFIG or ~/.kube/config)")
+	fs.StringVar(&s.cluster.Context, "context", "", "`NAME` of the kubeconfig's context")
+	fs.List(&s.cluster.Namespaces, "namespace", "track Deployments of this `NS` only (repeatable)")
+	fs.StringVar(&s.cluster.Selector, "selector", "", "track Deployments with labels that match `SEL` only")
+	fs.BoolVar(&s.policy.NoCrossNamespace, "no-cross-namespace-secrets", false, "refuse annotations that name a Secret outside the Deployment's namespace")
+	fs.List(&s.policy.Namespaces, "secret-namespace", "allow annotations to name Secrets of this `NS` only (repeatable)")
 	fs.IntVar(&s.workers, "workers", 8, "manifests repositories, and git processes, at once")
 	fs.StringVar(&s.git.CacheDir, "cache-dir", "", "`DIR` for mirrors; may be deleted at any time (default: the user's cache folder)")
 	fs.List(&s.git.KnownHosts, "known-hosts", "`FILE` of SSH host keys (repeatable; default: built-in keys of the large hosts, and ~/.ssh/known_hosts)")
@@ -185,16 +181,23 @@ func (s *settings) check(fs *cli.Flags) {
 	if _, err := telemetry.NewLogger(io.Discard, s.logLevel, s.logFormat); err != nil {
 		fs.Faultf("%s", err)
 	}
-	if s.from == "" {
-		fs.Faultf("--from is missing: give a file or a folder with the Deployments")
+	if s.from != "" && (s.cluster.Kubeconfig != "" || s.cluster.Context != "") {
+		fs.Faultf("--from is in place of a cluster: leave --kubeconfig and --context out")
 	}
+}
+
+// source is where Deployments and Secrets come from.
+type source interface {
+	httpapi.Source
+	reconcile.Secrets
 }
 
 // operator is the wired rooms.
 type operator struct {
 	log      *zap.Logger
 	git      *gitcli.Client
-	source   *k8s.Files
+	source   source
+	unwatch  func() // ends the source
 	registry *registry.Client
 	notify   *notify.Notifier
 	queue    *queue.Queue[k8s.Target, reconcile.Result]
@@ -207,22 +210,24 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 		return nil, err
 	}
 	o := &operator{log: log}
-	if o.source, err = k8s.OpenFiles(s.from, s.files); err != nil {
-		return nil, fmt.Errorf("read --from: %w", err)
-	}
-	s.git.Workers, s.git.Log = s.workers, log.Named("gitcli")
-	if o.git, err = gitcli.New(ctx, s.git); err != nil {
+	if err := s.openSource(o); err != nil {
 		return nil, err
 	}
 	github, err := builds.New(builds.Options{API: s.githubAPI, Log: log.Named("builds")})
 	if err != nil {
+		o.unwatch()
+		return nil, err
+	}
+	s.git.Workers, s.git.Log = s.workers, log.Named("gitcli")
+	if o.git, err = gitcli.New(ctx, s.git); err != nil {
+		o.unwatch()
 		return nil, err
 	}
 	o.registry = registry.New(registry.Options{Insecure: s.insecure, Log: log.Named("registry")})
 	o.notify = notify.New(notify.Options{Log: log.Named("notify")})
 	metrics := telemetry.NewMetrics()
 	reconciler := reconcile.New(reconcile.Options{
-		Git: o.git, Secrets: o.source, Registry: o.registry, Builds: github, Notify: o.notify,
+		Git: o.git, Secrets: o.source, Policy: s.policy, Registry: o.registry, Builds: github, Notify: o.notify,
 		Wait: s.wait, DryRun: s.dryRun, Log: log.Named("reconcile"),
 	})
 	work := func(ctx context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
@@ -250,6 +255,36 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 	return o, nil
 }
 
+// openSource opens the files, or begins to watch the cluster.
+func (s *settings) openSource(o *operator) error {
+	o.unwatch = func() {}
+	if s.from != "" {
+		files, err := k8s.OpenFiles(s.from, k8s.FileOptions{Namespaces: s.cluster.Namespaces, Selector: s.cluster.Selector})
+		if err != nil {
+			return fmt.Errorf("read --from: %w", err)
+		}
+		o.source = files
+		return nil
+	}
+	s.cluster.UserAgent, s.cluster.Log = "gitops-operator/"+version, o.log.Named("k8s")
+	cluster, err := k8s.OpenCluster(s.cluster)
+	if err != nil {
+		return fmt.Errorf("find cluster: %w (or give --from)", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cluster.Run(ctx)
+	}()
+	o.source = cluster
+	o.unwatch = func() {
+		cancel()
+		<-ended
+	}
+	return nil
+}
+
 // closeQueue lets running groups finish within the grace period.
 func (o *operator) closeQueue() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
@@ -266,6 +301,7 @@ func (o *operator) stop() {
 	defer cancel()
 	o.notify.Close(ctx)
 	o.registry.Close()
+	o.unwatch()
 	o.git.Close()
 	o.log.Sync() // fails on terminals, where nothing is buffered
 }
@@ -277,19 +313,19 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	s.define(fs)
 	check := func(rest []string) {
 		s.check(fs)
-		noArguments(fs, rest)
+		fs.NoArguments(rest)
 	}
 	if _, code, ok := fs.Parse(args, stdout, stderr, check); !ok {
 		return code
 	}
 	o, err := s.start(ctx, stderr)
 	if err != nil {
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	}
 	defer o.stop()
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", *listen)
 	if err != nil {
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	}
 	o.log.Named("main").Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
 	server := &http.Server{
@@ -304,7 +340,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	go func() { served <- server.Serve(l) }()
 	select {
 	case err := <-served:
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	case <-ctx.Done():
 	}
 	o.log.Named("main").Info("shutting down")
@@ -316,7 +352,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	server.Shutdown(last)
 	server.Close()
 	<-served
-	return exitOK
+	return cli.ExitOK
 }
 
 func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -336,14 +372,21 @@ func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	}
 	o, err := s.start(ctx, stderr)
 	if err != nil {
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	}
 	defer o.stop()
+	if cluster, ok := o.source.(*k8s.Cluster); ok {
+		ready, cancel := context.WithTimeout(ctx, clusterWait)
+		defer cancel()
+		if err := cluster.WaitReady(ready); err != nil {
+			return cli.CannotRun(stderr, err)
+		}
+	}
 	snapshot := o.api.List(ctx)
 	targets := snapshot.Targets
 	if len(only) > 0 {
 		if targets, err = httpapi.Select(snapshot, only); err != nil {
-			return cannotRun(stderr, err)
+			return cli.CannotRun(stderr, err)
 		}
 	}
 	// Told to end, it finishes what runs, and reports that.
@@ -351,125 +394,37 @@ func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	defer stop()
 	results, err := o.api.Pass(context.WithoutCancel(ctx), targets)
 	if err != nil {
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	}
 	write := httpapi.WriteTable
 	if *output == "json" {
 		write = httpapi.WriteResults
 	}
 	if err := write(stdout, results); err != nil {
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	}
 	if slices.ContainsFunc(results, func(r reconcile.Result) bool { return r.Status != "success" && r.Status != "skipped" }) {
-		return exitFailed
+		return cli.ExitFailed
 	}
-	return exitOK
-}
-
-func runPatch(args []string, stdout, stderr io.Writer) int {
-	fs := cli.New("patch", "--image NAME --tag TAG [--write] FILE ...")
-	image := fs.String("image", "", "image `NAME`, without tag")
-	tag := fs.String("tag", "", "new `TAG`")
-	write := fs.Bool("write", false, "write the files instead of showing a diff")
-	var name patcher.Name
-	check := func(files []string) {
-		var err error
-		if name, err = patcher.ParseName(*image, true); err != nil {
-			fs.Faultf("--image: %s", err)
-		}
-		if err := patcher.CheckTag(*tag); err != nil {
-			fs.Faultf("--tag: %s", err)
-		}
-		if len(files) == 0 {
-			fs.Faultf("FILE is missing")
-		}
-	}
-	files, code, ok := fs.Parse(args, stdout, stderr, check)
-	if !ok {
-		return code
-	}
-	for _, file := range files {
-		changed, err := patchFile(stdout, file, name, *tag, *write)
-		switch {
-		case err != nil:
-			fmt.Fprintf(stderr, "%s: %s\n", file, err)
-			code = exitFailed
-		case !changed:
-			fmt.Fprintf(stderr, "%s: nothing to change, %s is at %s\n", file, name, *tag)
-		case *write:
-			fmt.Fprintf(stderr, "%s: written, %s is now at %s\n", file, name, *tag)
-		}
-	}
-	return code
-}
-
-// patchFile shows, or writes, what the operator would change in one file, and
-// says whether there is anything.
-func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, write bool) (changed bool, err error) {
-	st, err := os.Lstat(file)
-	if err != nil {
-		return false, err
-	}
-	if !st.Mode().IsRegular() {
-		return false, errors.New("not a regular file")
-	}
-	before, err := os.ReadFile(file)
-	if err != nil {
-		return false, err
-	}
-	manifest, err := patcher.Parse(before)
-	if err != nil {
-		return false, err
-	}
-	after, err := manifest.SetTag(name, tag)
-	if err != nil || bytes.Equal(before, after) {
-		return false, err
-	}
-	if write {
-		return true, replaceFile(file, after, st.Mode().Perm())
-	}
-	shown := strings.TrimPrefix(file, "/")
-	_, err = stdout.Write(diff.Diff("a/"+shown, before, "b/"+shown, after))
-	return true, err
-}
-
-// replaceFile writes a file as a whole or not at all.
-func replaceFile(file string, content []byte, mode os.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
+	return cli.ExitOK
 }
 
 func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := cli.New("demo", "[--keep]")
 	keep := fs.Bool("keep", false, "keep the folder and the servers running, to try things")
-	if _, code, ok := fs.Parse(args, stdout, stderr, func(rest []string) { noArguments(fs, rest) }); !ok {
+	if _, code, ok := fs.Parse(args, stdout, stderr, func(rest []string) { fs.NoArguments(rest) }); !ok {
 		return code
 	}
 	operate := func(ctx context.Context, args []string, log io.Writer) error {
-		if code := run(ctx, args, io.Discard, log); code != exitOK {
+		if code := run(ctx, args, io.Discard, log); code != cli.ExitOK {
 			return fmt.Errorf("exit code %d", code)
 		}
 		return nil
 	}
 	if err := demo.Run(ctx, stdout, *keep, operate); err != nil {
-		return cannotRun(stderr, err)
+		return cli.CannotRun(stderr, err)
 	}
-	return exitOK
-}
-
-func noArguments(fs *cli.Flags, rest []string) {
-	for _, arg := range rest {
-		fs.Faultf("unexpected argument %q", arg)
-	}
+	return cli.ExitOK
 }
 
 func envOr(name, otherwise string) string {
@@ -477,9 +432,4 @@ func envOr(name, otherwise string) string {
 		return v
 	}
 	return otherwise
-}
-
-func cannotRun(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "gitops-operator: %s\n", err)
-	return exitUsage
 }

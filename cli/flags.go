@@ -1,6 +1,7 @@
-// Package cli reads a command's flags: from the command line and from
-// environment variables, anywhere among the arguments, and with every fault
-// reported instead of only the first. It knows nothing of what they mean.
+// Package cli is the command line. It reads a command's flags: from the
+// arguments and from environment variables, anywhere, and with every fault
+// reported instead of only the first. And it is the one command that needs no
+// operator: patch, which touches the files that it is given.
 package cli
 
 import (
@@ -12,6 +13,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+)
+
+// Exit codes.
+const (
+	ExitOK     = 0
+	ExitFailed = 1 // a Deployment failed, a file was refused
+	ExitUsage  = 2 // it could not run
 )
 
 // EnvPrefix begins the environment variable of every flag.
@@ -43,6 +51,20 @@ func (f *Flags) Faultf(format string, args ...any) {
 	f.faults = append(f.faults, fmt.Sprintf(format, args...))
 }
 
+// NoArguments adds a fault for each argument that is no flag.
+func (f *Flags) NoArguments(rest []string) {
+	for _, arg := range rest {
+		f.Faultf("unexpected argument %q", arg)
+	}
+}
+
+// CannotRun says on stderr why a command could not run, and returns the exit
+// code for that.
+func CannotRun(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "gitops-operator: %s\n", err)
+	return ExitUsage
+}
+
 // Parse reads the environment, then args, and returns what is no flag. With
 // faults, its own or those that check adds, it writes one line for each to
 // stderr; with --help it writes the help to stdout. Then ok is false, and code
@@ -52,15 +74,15 @@ func (f *Flags) Parse(args []string, stdout, stderr io.Writer, check func(rest [
 	rest, help := f.readArguments(args)
 	if help {
 		f.help(stdout)
-		return nil, 0, false
+		return nil, ExitOK, false
 	}
 	if check(rest); len(f.faults) == 0 {
-		return rest, 0, true
+		return rest, ExitOK, true
 	}
 	for _, fault := range f.faults {
 		fmt.Fprintf(stderr, "gitops-operator %s: %s\n", f.Name(), fault)
 	}
-	return nil, 2, false
+	return nil, ExitUsage, false
 }
 
 func (f *Flags) readEnvironment() {

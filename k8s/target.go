@@ -1,6 +1,6 @@
 // Package k8s says which Deployments the operator works on and hands out the
 // Secrets they name. It turns the gitops.operator. annotations into a Target
-// and reads Deployments and Secrets from YAML files.
+// and reads Deployments and Secrets from a cluster or from YAML files.
 //
 // It only reads. It knows nothing of git, of registries or of the other rooms,
 // and it never puts a Secret's value into an error.

@@ -60,7 +60,7 @@ func withTag(image, tag string) string {
 // inspect decides about one deployment: nothing happens when its image is
 // there, or when nobody asked for a check.
 func (g *group) inspect(ctx context.Context, d *deployment, image string) {
-	credentials, from, gated, err := g.credentials(ctx, d.target.Config)
+	credentials, from, gated, err := g.credentials(ctx, d.target)
 	if err != nil {
 		g.fail(d, err)
 		return
@@ -81,13 +81,21 @@ func (g *group) inspect(ctx context.Context, d *deployment, image string) {
 // credentials returns what to show to the registry, the Secret it is from, and
 // whether there is a gate at all: any registry annotation, or the default
 // Secret, asks for one.
-func (g *group) credentials(ctx context.Context, c k8s.Config) (cred *registry.Credentials, from string, gated bool, err error) {
+func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.Credentials, from string, gated bool, err error) {
+	c, ref := t.Config, t.Config.RegistrySecret()
 	named := c.RegistrySecretName != nil || c.RegistrySecretNamespace != nil
-	ref := c.RegistrySecret()
-	secret, err := g.secret(ctx, ref)
+	if named {
+		err = g.Policy.Allow(t.Namespace, ref)
+	}
+	var secret map[string][]byte
+	if err == nil {
+		secret, err = g.secret(ctx, ref)
+	}
 	switch {
-	case err != nil && named:
+	case named && errors.Is(err, k8s.ErrSecretNotFound):
 		return nil, "", true, fmt.Errorf("read registry credentials: %w: create it, or correct gitops.operator.registry_secret_name and registry_secret_namespace", err)
+	case named && err != nil:
+		return nil, "", true, fmt.Errorf("read registry credentials: %w", err)
 	case err != nil:
 		if !errors.Is(err, k8s.ErrSecretNotFound) {
 			g.Log.Debug("default registry secret not readable", zap.Error(err))
@@ -159,6 +167,9 @@ func (g *group) build(ctx context.Context, d *deployment) (builds.State, error) 
 	ref, ok := d.target.Config.GitHubTokenSecret()
 	if !ok {
 		return builds.None, errors.New("no token: set gitops.operator.github_token_secret_name")
+	}
+	if err := g.Policy.Allow(d.target.Namespace, ref); err != nil {
+		return builds.None, fmt.Errorf("read GitHub token: %w", err)
 	}
 	secret, err := g.secret(ctx, ref)
 	if err != nil {

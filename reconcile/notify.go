@@ -27,6 +27,10 @@ func (g *group) tell(d *deployment, m notify.Message) {
 	if !wanted || g.DryRun {
 		return
 	}
+	if err := g.Policy.Allow(d.target.Namespace, ref); err != nil {
+		g.Log.Warn("notification not sent", append(about(d.target), zap.Error(err))...)
+		return
+	}
 	m.About = d.target.Key()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -41,10 +41,12 @@ type Reconciler struct {
 	waits waits
 }
 
-// Options are what a Reconciler works with. All are required but DryRun.
+// Options are what a Reconciler works with. All are required but Policy and
+// DryRun.
 type Options struct {
 	Git      *gitcli.Client
 	Secrets  Secrets
+	Policy   k8s.SecretPolicy // which of them a Deployment may name
 	Registry *registry.Client
 	Builds   *builds.Client
 	Notify   *notify.Notifier
@@ -222,15 +224,21 @@ func (g *group) parse(d *deployment) error {
 	if c.RegistryURL != nil {
 		d.image = d.image.Or(registryHost(*c.RegistryURL))
 	}
+	if err := g.Policy.Allow(d.target.Namespace, c.SSHKey()); err != nil {
+		return fmt.Errorf("read SSH key: %w", err)
+	}
 	return nil
 }
 
 // identify reads the group's SSH key.
 func (g *group) identify(ctx context.Context) error {
-	ref := g.open()[0].target.Config.SSHKey()
+	ref := g.open()[0].target.Config.SSHKey() // parse has asked the policy for each
 	secret, err := g.secret(ctx, ref)
-	if err != nil {
+	switch {
+	case errors.Is(err, k8s.ErrSecretNotFound):
 		return fmt.Errorf("read SSH key: %w: create it, or correct gitops.operator.ssh_key_name and ssh_key_namespace", err)
+	case err != nil:
+		return fmt.Errorf("read SSH key: %w", err)
 	}
 	private, ok := secret["ssh-privatekey"]
 	if !ok {

@@ -1,0 +1,83 @@
+package apiserver
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// process is a running program. Its output goes to a file.
+type process struct {
+	cmd  *exec.Cmd
+	log  string
+	done chan struct{} // closed when it has ended
+}
+
+// startProcess starts a program in dir. It ends with stop, and with this
+// process.
+func startProcess(dir, program string, args ...string) (*process, error) {
+	p := &process{
+		cmd:  exec.Command(program, args...),
+		log:  filepath.Join(dir, filepath.Base(program)+".log"),
+		done: make(chan struct{}),
+	}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
+	p.cmd.SysProcAttr = endWithParent()
+	started := make(chan error)
+	go func() {
+		// The parent, to the kernel, is the thread that started it.
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.cmd.Wait()
+		}
+		close(p.done)
+	}()
+	return p, <-started
+}
+
+// ended says whether the program runs no more.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop asks the program to end, and insists after the grace period.
+func (p *process) stop(grace time.Duration) {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		p.kill()
+	}
+}
+
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// tail returns the last lines of the program's output.
+func (p *process) tail() string {
+	const lines = 20
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	all := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
+}

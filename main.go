@@ -269,7 +269,7 @@ func (s *settings) openSource(o *operator) error {
 	s.cluster.UserAgent, s.cluster.Log = "gitops-operator/"+version, o.log.Named("k8s")
 	cluster, err := k8s.OpenCluster(s.cluster)
 	if err != nil {
-		return fmt.Errorf("find cluster: %w (or give --from)", err)
+		return fmt.Errorf("find cluster: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -165,8 +165,8 @@ func TestBuildCommandMakesAStaticBinaryOfThisVersion(t *testing.T) {
 				return // another machine's
 			}
 			out, err := exec.CommandContext(t.Context(), file, "version").CombinedOutput()
-			want := "gitops-operator " + testVersion + " (commit "
-			if err != nil || !strings.HasPrefix(string(out), want) || !strings.HasSuffix(string(out), ", "+info.GoVersion+", linux/"+p.Architecture+")\n") {
+			want := "gitops-operator " + testVersion + " (" + info.GoVersion + ", linux/" + p.Architecture + ")\n" // .git is not in the context, so no commit
+			if err != nil || string(out) != want {
 				t.Errorf("version: %v: %s", err, out)
 			}
 		})

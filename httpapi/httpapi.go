@@ -106,7 +106,7 @@ func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
 		defer cancel()
 	}
 	if !a.source.Ready() {
-		fail(w, http.StatusServiceUnavailable, "starting: the first listing of Deployments is not complete yet")
+		fail(w, http.StatusServiceUnavailable, a.starting())
 		return
 	}
 	snapshot := a.List(req.Context())
@@ -216,6 +216,15 @@ func (a *API) logPass(results []reconcile.Result, took time.Duration) {
 		parts = []string{"no Deployment to reconcile"}
 	}
 	a.log.Info("pass: "+strings.Join(parts, ", "), zap.Duration("duration", took))
+}
+
+// starting says what /health means by it, and what is in the way.
+func (a *API) starting() string {
+	text := "starting: the first listing of Deployments is not complete yet"
+	if s, ok := a.source.(interface{ Problem() string }); ok && s.Problem() != "" {
+		text += ": " + s.Problem()
+	}
+	return text
 }
 
 func (a *API) health(w http.ResponseWriter, req *http.Request) {

@@ -29,10 +29,12 @@ type source struct {
 	snapshot k8s.Snapshot
 	err      error
 	starting bool
+	problem  string
 }
 
 func (s *source) Deployments(context.Context) (k8s.Snapshot, error) { return s.snapshot, s.err }
 func (s *source) Ready() bool                                       { return !s.starting }
+func (s *source) Problem() string                                   { return s.problem }
 
 // api is a server in front of a real queue, whose jobs wait for release.
 type api struct {
@@ -180,6 +182,18 @@ func TestStartingIsSaid(t *testing.T) {
 		if code, body := a.get(path); code != http.StatusServiceUnavailable || strings.TrimSpace(body) != want {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
+	}
+}
+
+func TestStartingSaysWhatIsInTheWay(t *testing.T) {
+	a := start(t)
+	a.source.starting, a.source.problem = true, "cannot reach the API server"
+	want := "starting: the first listing of Deployments is not complete yet: cannot reach the API server"
+	if _, body := a.get("/reconcile"); strings.TrimSpace(body) != `{"error":"`+want+`"}` {
+		t.Errorf("got %s", body)
+	}
+	if got := a.status(); got != "gitops-operator status\n"+want+"\n" {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -48,7 +48,7 @@ func WriteTable(w io.Writer, results []reconcile.Result) error {
 func (a *API) status(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !a.source.Ready() {
-		fmt.Fprint(w, "gitops-operator status\nstarting: the first listing of Deployments is not complete yet\n")
+		fmt.Fprintf(w, "gitops-operator status\n%s\n", printable(a.starting()))
 		return
 	}
 	snapshot := a.List(req.Context())

@@ -48,7 +48,7 @@ type Cluster struct {
 	apps      rest.Interface
 	core      rest.Interface
 	selector  string
-	informers []cache.SharedIndexInformer // one for each namespace, or one for all
+	informers []*informer // one for each namespace, or one for all
 	links     links
 	stopLists context.CancelFunc
 
@@ -114,7 +114,7 @@ func (c *Cluster) Run(ctx context.Context) {
 // Ready says whether the first listing of Deployments is complete.
 func (c *Cluster) Ready() bool {
 	for _, informer := range c.informers {
-		if !informer.HasSynced() {
+		if !cache.IsDone(informer.listed) {
 			return false
 		}
 	}
@@ -126,7 +126,7 @@ func (c *Cluster) Ready() bool {
 func (c *Cluster) WaitReady(ctx context.Context) error {
 	for _, informer := range c.informers {
 		select {
-		case <-informer.HasSyncedChecker().Done():
+		case <-informer.listed.Done():
 		case <-ctx.Done():
 			err := context.Cause(ctx)
 			if problem := c.Problem(); problem != "" {
@@ -143,8 +143,8 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 func (c *Cluster) Problem() string { return c.links.problem() }
 
 // Deployments returns the current Deployments. When the API server cannot be
-// asked, it returns the error and, with it, the Deployments as they were. When
-// that changes is not logged: until Ready it is.
+// asked, it returns the error and, with it, the Deployments as they were; only
+// until the first listing, what is in the way is logged instead.
 func (c *Cluster) Deployments(context.Context) (Snapshot, error) {
 	if !c.Ready() {
 		return Snapshot{}, errors.New("list Deployments: the first listing is not complete yet")

@@ -39,9 +39,16 @@ func toRecord(obj any) (any, error) {
 // concerns says whether the Deployment carries annotations of the operator.
 func (r *record) concerns() bool { return r.target != nil || r.untracked != nil }
 
-// newInformer returns an informer of a namespace's Deployments. lists is the
-// context of its listings.
-func (c *Cluster) newInformer(lists context.Context, namespace string) (cache.SharedIndexInformer, error) {
+// informer keeps the records of a namespace's Deployments.
+type informer struct {
+	cache.SharedIndexInformer
+	// listed tells when changed has been called for all of the first listing.
+	// The informer's own mark comes earlier: then the snapshot may be empty yet.
+	listed cache.DoneChecker
+}
+
+// newInformer returns an informer. lists is the context of its listings.
+func (c *Cluster) newInformer(lists context.Context, namespace string) (*informer, error) {
 	request := func(opts *metav1.ListOptions) *rest.Request {
 		opts.LabelSelector = c.selector
 		return c.apps.Get().Namespace(namespace).Resource("deployments").VersionedParams(opts, metav1.ParameterCodec)
@@ -69,24 +76,24 @@ func (c *Cluster) newInformer(lists context.Context, namespace string) (cache.Sh
 			return w, err
 		},
 	}
-	informer := cache.NewSharedIndexInformerWithOptions(source, &appsv1.Deployment{}, cache.SharedIndexInformerOptions{})
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	shared := cache.NewSharedIndexInformerWithOptions(source, &appsv1.Deployment{}, cache.SharedIndexInformerOptions{})
+	handler, err := shared.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(now any) { c.changed(now) },
 		UpdateFunc: func(before, now any) { c.changed(before, now) },
 		DeleteFunc: func(before any) { c.changed(before) },
 	})
 	err = errors.Join(err,
-		informer.SetTransform(toRecord),
+		shared.SetTransform(toRecord),
 		// The default handler is for the whole process, and may pause; failures
 		// are reported above.
-		informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
+		shared.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
 			klog.FromContext(ctx).V(1).Info("failed to list or watch", "err", err)
 		}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prepare to watch Deployments: %w", err)
 	}
-	return informer, nil
+	return &informer{shared, handler.HasSyncedChecker()}, nil
 }
 
 // changed makes the next caller of Deployments look again, if it would see a

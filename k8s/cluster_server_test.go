@@ -84,7 +84,7 @@ func TestSelectorAndNamespacesLimitWhatIsWatched(t *testing.T) {
 	}
 	var names []string
 	for _, target := range snapshot.Targets {
-		if strings.HasPrefix(target.Namespace, "limit-") {
+		if slices.Contains([]string{a, b, other}, target.Namespace) {
 			names = append(names, target.Namespace+"/"+target.Name)
 		}
 	}
@@ -165,7 +165,8 @@ func TestServerThatIsNotThereYetIsWaitedFor(t *testing.T) {
 	}
 	s.StartAPI(t)
 	c.ready(t).sees(t, ns+"/a=kainlite/blog:1")
-	if got := c.warnings(); len(got) != 1 {
+	// A server that starts may refuse at first, which is another state.
+	if got := c.warnings(); strings.Count(strings.Join(got, "\n"), problem) != 1 {
 		t.Errorf("logged %q", got)
 	}
 }
@@ -348,7 +349,7 @@ func TestServerTakesNoDeploymentWithoutContainers(t *testing.T) {
 }
 
 func TestThousandDeploymentsAreFollowed(t *testing.T) {
-	const count = 10000
+	const count = 1000
 	s := apiserver.Start(t)
 	ns := s.Namespace(t, "many")
 	begin := time.Now()
@@ -357,7 +358,7 @@ func TestThousandDeploymentsAreFollowed(t *testing.T) {
 	for range 8 {
 		creators.Go(func() {
 			for i := range numbers {
-				d := newBlog(t, ns, fmt.Sprintf("blog-%05d", i), "1")
+				d := newBlog(t, ns, fmt.Sprintf("blog-%04d", i), "1")
 				if _, err := s.Client.AppsV1().Deployments(ns).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
 					t.Error(err)
 				}
@@ -393,7 +394,15 @@ func TestThousandDeploymentsAreFollowed(t *testing.T) {
 	if !slices.IsSortedFunc(snapshot.Targets, func(a, b Target) int { return strings.Compare(a.Key(), b.Key()) }) {
 		t.Error("not sorted")
 	}
-	patch(t, s, ns, "blog-00500", image("2"))
+	// Whoever is ready has everything, from the first moment on.
+	for range 20 {
+		again := watchCluster(t, ClusterOptions{Kubeconfig: s.Kubeconfig(t, s.AdminToken()), Namespaces: []string{ns}}).ready(t)
+		if first, _ := again.Deployments(t.Context()); len(first.Targets) != count {
+			t.Fatalf("ready with %d Deployments", len(first.Targets))
+		}
+		again.stop()
+	}
+	patch(t, s, ns, "blog-0500", image("2"))
 	eventually(t, "one of them changed", func() bool {
 		now, _ := c.Deployments(t.Context())
 		return now.Targets[500].Version == "2"

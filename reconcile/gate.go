@@ -96,11 +96,10 @@ func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.C
 		return nil, "", true, fmt.Errorf("read registry credentials: %w: create it, or correct gitops.operator.registry_secret_name and registry_secret_namespace", err)
 	case named && err != nil:
 		return nil, "", true, fmt.Errorf("read registry credentials: %w", err)
+	case errors.Is(err, k8s.ErrSecretNotFound) || errors.Is(err, k8s.ErrSecretForbidden):
+		return nil, "", c.RegistryURL != nil, nil // nobody made the default Secret, or not for us: anonymous, or no gate
 	case err != nil:
-		if !errors.Is(err, k8s.ErrSecretNotFound) {
-			g.Log.Debug("default registry secret not readable", zap.Error(err))
-		}
-		return nil, "", c.RegistryURL != nil, nil // anonymous, or no gate
+		return nil, "", true, fmt.Errorf("read registry credentials: %w", err) // whether there is a gate is not known
 	}
 	for _, key := range []string{".dockerconfigjson", "config.json"} {
 		if config, ok := secret[key]; ok {

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -339,6 +340,19 @@ func TestGateIsOnlyThereWhereSomebodyAskedForIt(t *testing.T) {
 	if !strings.Contains(r.Message, "access denied") {
 		t.Errorf("got %s: %s", r.Action, r.Message)
 	}
+}
+
+// A cluster that does not answer must not open the gate.
+func TestGateIsNotSkippedWhenItsSecretCannotBeRead(t *testing.T) {
+	g := newGateStage(t, hours)
+	g.app("blog")
+	g.Broken["gitops-operator/regcred"] = errors.New("secret gitops-operator/regcred: cannot reach the API server")
+	r := g.look(g.target("blog", nil))[0]
+	if want := "Deployment blog failed: read registry credentials: secret gitops-operator/regcred: cannot reach the API server"; r.Message != want {
+		t.Errorf("got  %s: %s\nwant %s", r.Action, r.Message, want)
+	}
+	g.Broken["gitops-operator/regcred"] = k8s.ErrSecretForbidden
+	g.wantActions(g.look(g.target("blog", nil)), "patched") // the operator was not given the right
 }
 
 // registry_secret_url names the registry of an image_name that names none.

@@ -199,7 +199,8 @@ func (s *Server) startAPI() (err error) {
 }
 
 // StopAPI ends the API server; what it has stored stays. Connections to it
-// break, and new ones are refused.
+// break, and new ones are refused. All tests of the package see that: none of
+// them may be parallel.
 func (s *Server) StopAPI() { s.api.stop(stopTime) }
 
 // StartAPI starts the API server again.

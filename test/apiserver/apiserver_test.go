@@ -38,15 +38,15 @@ func TestTokensGiveTheRightsOfTheirOwnerOnly(t *testing.T) {
 	s := Start(t)
 	ns := s.Namespace(t, "tokens")
 	other := s.Namespace(t, "tokens")
-	const role = "configmap-reader"
-	if _, err := s.Client.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
-		ObjectMeta: metav1.ObjectMeta{Name: role},
+	role, err := s.Client.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "configmap-reader-"},
 		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"list"}}},
-	}, metav1.CreateOptions{}); err != nil {
+	}, metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	token := s.ServiceAccount(t, ns, "reader")
-	s.Bind(t, role, ns, "reader", ns)
+	s.Bind(t, role.Name, ns, "reader", ns)
 	s.ServiceAccount(t, ns, "nobody")
 	list := func(token, namespace string) error {
 		config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig(t, token))
@@ -75,7 +75,7 @@ func TestTokensGiveTheRightsOfTheirOwnerOnly(t *testing.T) {
 	if err := list("invented", ns); !apierrors.IsUnauthorized(err) {
 		t.Error("invented:", err)
 	}
-	s.Bind(t, role, ns, "nobody")
+	s.Bind(t, role.Name, ns, "nobody")
 	if err := list(s.signToken(t, ns, "nobody", time.Now().Add(time.Minute)), other); err != nil {
 		t.Error("own signature, not expired:", err)
 	}

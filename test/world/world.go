@@ -30,6 +30,8 @@ type World struct {
 	Private []byte // a key that may use all repositories
 	// Secrets are what Secret serves, by namespace/name. One holds the key.
 	Secrets map[string]map[string][]byte
+	// Broken are the Secrets that cannot be read, and why.
+	Broken map[string]error
 }
 
 // SSHSecret is where the key is.
@@ -38,7 +40,7 @@ const SSHSecret = "gitops-operator/ssh-key"
 // New returns a world without repositories.
 func New(t testing.TB) *World {
 	t.Helper()
-	w := &World{T: t, Root: t.TempDir()}
+	w := &World{T: t, Root: t.TempDir(), Broken: map[string]error{}}
 	private, public, err := gitserver.NewKey()
 	w.must(err)
 	w.Private = private
@@ -105,6 +107,9 @@ func (w *World) Subjects(repo string, n int) string {
 
 // Secret serves w.Secrets.
 func (w *World) Secret(_ context.Context, namespace, name string) (map[string][]byte, error) {
+	if err := w.Broken[namespace+"/"+name]; err != nil {
+		return nil, err
+	}
 	s, ok := w.Secrets[namespace+"/"+name]
 	if !ok {
 		return nil, missing(namespace + "/" + name)

@@ -193,7 +193,7 @@ func TestLimitsAreHonouredAndSaid(t *testing.T) {
 				if state, err := f.state("another-token"); err != nil || state != Completed {
 					t.Errorf("with another token: %v, %v", state, err)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				f.wantState(Completed)
 				f.wantRequests(3)
 				equal(t, "retries", f.logs.Len(), 0)

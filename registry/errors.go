@@ -105,7 +105,7 @@ func (k *check) failure(w *wire, err error) *Error {
 		e.Detail, e.final = certificate.Error(), true
 		e.Hint = "if its certificate is signed by a private CA, name the CA's file in SSL_CERT_FILE"
 	case errors.As(err, &status):
-		e.Kind, e.Detail = k.status(status)
+		e.Detail, e.Kind = k.status(status)
 		e.RetryAfter = w.wanted()
 		if e.Kind == ErrUnexpected && len(status.Errors) > 0 {
 			e.Hint = "see the registry's reason"
@@ -149,7 +149,7 @@ func (k *check) failure(w *wire, err error) *Error {
 }
 
 // status says what a refusal means, and what the server says about it.
-func (k *check) status(s *transport.Error) (kind error, detail string) {
+func (k *check) status(s *transport.Error) (detail string, kind error) {
 	switch {
 	case s.StatusCode == http.StatusUnauthorized || s.StatusCode == http.StatusForbidden:
 		kind = ErrUnauthorized
@@ -167,7 +167,7 @@ func (k *check) status(s *transport.Error) (kind error, detail string) {
 	for _, d := range s.Errors {
 		detail += fmt.Sprintf(", %s: %s", d.Code, d.Message)
 	}
-	return kind, detail
+	return detail, kind
 }
 
 // hint says what to do about a kind of failure.

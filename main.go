@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,7 +50,7 @@ var version = "dev"
 
 // shutdownGrace is how long running groups may take to finish, in less than
 // the 30 s that Kubernetes grants.
-const shutdownGrace = 20 * time.Second
+const shutdownGrace = 15 * time.Second
 
 // clusterWait is how long reconcile waits for the first listing of Deployments.
 const clusterWait = 30 * time.Second
@@ -230,17 +231,31 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 		Git: o.git, Secrets: o.source, Policy: s.policy, Registry: o.registry, Builds: github, Notify: o.notify,
 		Wait: s.wait, DryRun: s.dryRun, Log: log.Named("reconcile"),
 	})
-	work := func(ctx context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
-		todo := make([]reconcile.Job, len(jobs))
-		for i, j := range jobs {
-			todo[i] = reconcile.Job{Target: j.Value, Since: j.Submitted}
-		}
-		reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) {
+	work := func(ctx context.Context, name string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
+		end := func(i int, r reconcile.Result, again time.Duration) {
 			if again == 0 {
 				metrics.Reconciled(r.Action)
 			}
 			done(i, queue.Outcome[reconcile.Result]{Result: r, Again: again})
-		})
+		}
+		// A job may have waited for its image for minutes: what counts is the
+		// Deployment as it is now.
+		now := current(ctx, o.source, jobs)
+		var todo []reconcile.Job
+		var index []int
+		for i, j := range jobs {
+			switch t, tracked := now[j.Key]; {
+			case !tracked:
+				end(i, reconcile.Failed(j.Value, errors.New("it is not tracked any more: see /status")), 0)
+			case t.Disabled():
+				end(i, reconcile.Skipped(t), 0)
+			case reconcile.GroupKey(t) != name:
+				end(i, reconcile.Failed(t, errors.New("its manifests repository, branch or key changed meanwhile; the next pass goes on with the new one")), 0)
+			default:
+				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted}), append(index, i)
+			}
+		}
+		reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) { end(index[i], r, again) })
 	}
 	o.queue = queue.New(s.workers, work, queue.Options[k8s.Target, reconcile.Result]{
 		Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result {
@@ -253,6 +268,22 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 	})
 	o.api = httpapi.New(o.source, o.queue, metrics, log.Named("httpapi"))
 	return o, nil
+}
+
+// current returns the Deployments of the jobs as they are now, by key.
+func current(ctx context.Context, from source, jobs []queue.Job[k8s.Target]) map[string]k8s.Target {
+	now := make(map[string]k8s.Target, len(jobs))
+	wanted := make(map[string]bool, len(jobs))
+	for _, j := range jobs {
+		wanted[j.Key] = true
+	}
+	snapshot, _ := from.Deployments(ctx) // httpapi logs what is wrong with it
+	for _, t := range snapshot.Targets {
+		if wanted[t.Key()] {
+			now[t.Key()] = t
+		}
+	}
+	return now
 }
 
 // openSource opens the files, or begins to watch the cluster.

@@ -161,7 +161,7 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 	var jobs []queue.Job[k8s.Target]
 	byKey := make(map[string]k8s.Target, len(targets))
 	for _, t := range targets {
-		if t.Invalid() == nil && !t.Config.Enabled {
+		if t.Disabled() {
 			results = append(results, reconcile.Skipped(t))
 			a.metrics.Reconciled(reconcile.ActionSkipped)
 			continue

@@ -188,6 +188,9 @@ func (c *Cluster) look() Snapshot {
 // Secret reads a Secret from the API server; the content is the caller's to
 // keep. errors.Is tells ErrSecretNotFound and ErrSecretForbidden.
 func (c *Cluster) Secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+	if validation.IsDNS1123Label(namespace) != nil || validation.IsDNS1123Subdomain(name) != nil {
+		return nil, &secretNotFoundError{SecretRef{namespace, name}} // nor can there be one
+	}
 	ctx, cancel := context.WithTimeout(ctx, secretTime)
 	defer cancel()
 	var secret corev1.Secret

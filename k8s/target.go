@@ -88,6 +88,10 @@ func (t Target) Invalid() error {
 	return errors.New(strings.Join(faults, "; "))
 }
 
+// Disabled says that the Deployment is switched off, whatever else is wrong
+// with its annotations.
+func (t Target) Disabled() bool { return value(t.Annotations, "enabled") == "false" }
+
 // Unknown returns, sorted, the full names of the gitops.operator. annotations
 // that mean nothing to the operator: most likely typing errors.
 func (t Target) Unknown() []string { return unknown(t.Annotations) }

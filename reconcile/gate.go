@@ -14,14 +14,16 @@ import (
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
+	"github.com/kainlite/gitops-operator/patcher"
 	"github.com/kainlite/gitops-operator/registry"
 )
 
 const (
 	// looksAtOnce bounds the look-ups of one group.
 	looksAtOnce = 8
-	// lookTime bounds all that is asked about one image.
-	lookTime = time.Minute
+	// gateTime bounds what a group's gate may take, whatever the registries and
+	// GitHub do: the rest of the group waits for it.
+	gateTime = 45 * time.Second
 )
 
 // look is a question to a registry; commit one to GitHub.
@@ -34,18 +36,48 @@ type (
 // with the image in its manifest; the reference that is checked is the one that
 // the manifest will get.
 func (g *group) gate(ctx context.Context, behind map[*deployment]string) {
+	ctx, cancel := context.WithTimeout(ctx, gateTime)
+	defer cancel()
 	places := make(chan struct{}, looksAtOnce)
 	var wg sync.WaitGroup
 	for d, image := range behind {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			ctx, cancel := context.WithTimeout(ctx, lookTime)
-			defer cancel()
+			defer g.recovered(d)
 			g.inspect(ctx, d, withTag(image, d.want))
 		})
 	}
 	wg.Wait()
+}
+
+// holdTogether ends the deployments that share an image with one that the gate
+// has just ended: an edit is for all who claim the image.
+func (g *group) holdTogether(images map[*deployment][]patcher.Image, behind map[*deployment]string) {
+	held := map[place]*deployment{}
+	for d := range behind {
+		if d.ended {
+			for _, i := range images[d] {
+				held[place{d.path, i.Offset}] = d
+			}
+		}
+	}
+	for _, d := range g.open() {
+		for _, i := range images[d] {
+			by := held[place{d.path, i.Offset}]
+			switch {
+			case by == nil:
+				continue
+			case by.again > 0:
+				res := Pending(d.target)
+				res.Message = fmt.Sprintf("Deployment %s shares its image with deployment %s, which waits: %s", d.target.Name, by.target.Key(), by.result.Message)
+				d.end(res, by.again)
+			default:
+				g.fail(d, g.inFile(d, fmt.Errorf("image %s is shared with deployment %s, which failed: %s", d.image, by.target.Key(), by.result.Message)))
+			}
+			break
+		}
+	}
 }
 
 // withTag returns an image with another tag.
@@ -122,7 +154,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		g.failWith(d, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err), notify.Failure(g.lasting(d, image, err)))
 		return
 	}
-	w := g.waits.of(d.target.Key(), d.want)
+	w := g.waits.of(d.target.Key(), image)
 	name := strings.TrimSuffix(image, ":"+d.want)
 	switch state {
 	case builds.Running, builds.Queued:
@@ -194,12 +226,11 @@ func (g *group) lasting(d *deployment, image string, err error) string {
 
 // putOff reports a deployment as pending until its next look.
 func (g *group) putOff(d *deployment, w *wait, why string) {
-	d.ended = true
 	delay := max(time.Until(w.due), time.Millisecond)
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
 	g.Log.Info(res.Message, about(d.target)...)
-	d.report(res, delay)
+	d.end(res, delay)
 }
 
 // registryHost returns the host of a registry_secret_url.
@@ -227,32 +258,33 @@ func (w Wait) delay(attempt int) time.Duration {
 	return min(delay, w.Max)
 }
 
-// waits remembers, from one run of a job to the next, how far the waiting for
-// each Deployment's image has come.
+// waits remembers, from one run of a job to the next and from pass to pass, how
+// far the waiting for each Deployment's image has come. Only the image's arrival
+// ends it: else each pass would begin the attempts, and their messages, anew.
 type waits struct {
 	mu    sync.Mutex
 	known map[string]*wait
 }
 
-// wait is how far it has come for one tag. One group works on a Deployment at a
+// wait is how far it has come for one image with its tag. One group works on a Deployment at a
 // time, so only the map needs a lock.
 type wait struct {
-	tag     string
+	image   string
 	attempt int
 	due     time.Time
 	grace   bool // the look after a completed build was promised
 }
 
 // of returns the wait of a Deployment. A newer commit starts anew.
-func (ws *waits) of(key, tag string) *wait {
+func (ws *waits) of(key, image string) *wait {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.known[key]
-	if w == nil || w.tag != tag {
+	if w == nil || w.image != image {
 		if ws.known == nil {
 			ws.known = map[string]*wait{}
 		}
-		w = &wait{tag: tag}
+		w = &wait{image: image}
 		ws.known[key] = w
 	}
 	return w

@@ -342,6 +342,71 @@ func TestGateIsOnlyThereWhereSomebodyAskedForIt(t *testing.T) {
 	}
 }
 
+// An edit is for all who claim an image, so what holds one up holds up all.
+func TestDeploymentsThatShareAnImageWaitTogether(t *testing.T) {
+	for _, c := range []struct {
+		run  fakes.Run
+		want string
+	}{
+		{fakes.Run{Status: "in_progress"}, "pending pending"},
+		{fakes.Run{Status: "completed", Conclusion: "failure"}, "failed failed"},
+	} {
+		g := newGateStage(t, hours)
+		g.Secrets["gitops-operator/named"] = g.Secrets["gitops-operator/regcred"]
+		delete(g.Secrets, "gitops-operator/regcred")
+		head := g.app("blog")
+		g.github.SetRuns("kainlite", "blog", head, c.run)
+		before := g.Git(manifests, "rev-parse", "master")
+		gated, ungated := g.target("blog", map[string]string{"registry_secret_name": "named"}), g.target("blog", nil)
+		ungated.Name = "canary"
+		g.wantActions(g.look(gated, ungated), c.want)
+		if after := g.Git(manifests, "rev-parse", "master"); after != before {
+			t.Error("something was pushed")
+		}
+	}
+}
+
+// A probe every few minutes must not begin the attempts, and their messages,
+// anew for one commit.
+func TestAttemptsThatAreUsedUpStayUsedUp(t *testing.T) {
+	g := newGateStage(t, quick)
+	head := g.app("blog")
+	g.github.SetRuns("kainlite", "blog", head, fakes.Run{Status: "waiting"})
+	for pass := range 3 {
+		r, looks := g.lookUntilDone(g.target("blog", nil))
+		if r.Action != "failed" || pass > 0 && looks != 1 {
+			t.Errorf("pass %d: %s after %d looks", pass, r.Action, looks)
+		}
+	}
+	got, err := g.slack.WaitFor(t.Context(), 3) // two attempts and the failure
+	if err != nil || len(got) != 3 {
+		t.Errorf("%d messages, %v:\n%s", len(got), err, strings.Join(got, "\n"))
+	}
+	if err := g.registry.Push("kainlite/blog", head); err != nil {
+		t.Fatal(err)
+	}
+	g.wantActions(g.look(g.target("blog", nil)), "patched")
+}
+
+// A fault in between neither ends the wait nor starts it anew.
+func TestFaultWhileWaitingKeepsTheAttempts(t *testing.T) {
+	g := newGateStage(t, hours)
+	head := g.app("blog")
+	g.github.SetRuns("kainlite", "blog", head, fakes.Run{Status: "in_progress"})
+	g.look(g.target("blog", nil))
+	g.Broken["gitops-operator/github"] = errors.New("secret gitops-operator/github: cannot reach the API server")
+	g.wantActions(g.look(g.target("blog", nil)), "failed")
+	delete(g.Broken, "gitops-operator/github")
+	r := g.look(g.target("blog", nil))[0]
+	if !strings.Contains(r.Message, "(attempt 1/5)") {
+		t.Errorf("got %s", r.Message)
+	}
+	got, err := g.slack.WaitFor(t.Context(), 2)
+	if err != nil || len(got) != 2 {
+		t.Errorf("%d messages, %v:\n%s", len(got), err, strings.Join(got, "\n"))
+	}
+}
+
 // A cluster that does not answer must not open the gate.
 func TestGateIsNotSkippedWhenItsSecretCannotBeRead(t *testing.T) {
 	g := newGateStage(t, hours)

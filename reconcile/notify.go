@@ -13,7 +13,10 @@ import (
 
 // notifyTime bounds the reading of the webhooks' Secrets; sending is the
 // notifier's.
-const notifyTime = 10 * time.Second
+const (
+	notifyTime     = 10 * time.Second
+	lastNotifyTime = 2 * time.Second // at shutdown
+)
 
 // message is a notification for one Deployment's webhook.
 type message struct {
@@ -39,7 +42,11 @@ func (g *group) tell(d *deployment, m notify.Message) {
 
 // notify sends what tell kept. Whatever goes wrong is logged and no more.
 func (g *group) notify(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyTime)
+	limit := notifyTime
+	if g.stopping() {
+		limit = lastNotifyTime
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for _, m := range g.messages {
 		secret, err := g.secret(ctx, m.secret)

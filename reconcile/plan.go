@@ -62,6 +62,7 @@ func (g *group) plan(ctx context.Context, base string) ([]gitcli.Change, error) 
 		}
 	}
 	g.gate(ctx, behind)
+	g.holdTogether(images, behind)
 
 	var changes []gitcli.Change
 	for _, d := range g.open() {

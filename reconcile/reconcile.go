@@ -83,7 +83,13 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 		return cmp.Or(strings.Compare(a.target.Namespace, b.target.Namespace), strings.Compare(a.target.Name, b.target.Name))
 	})
 
-	defer g.notify(ctx)
+	defer func() {
+		g.notify(ctx)
+		g.tidy(ctx)
+		if g.identity != nil {
+			g.identity.Release()
+		}
+	}()
 	g.check()
 	if len(g.open()) == 0 {
 		return
@@ -92,9 +98,6 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 		g.failAll(err)
 		return
 	}
-	defer g.identity.Release()
-	defer g.tidy(ctx)
-
 	var err error
 	if g.mirror, err = r.Git.Mirror(g.manifests, g.branch, g.identity); err != nil {
 		g.failAll(err)
@@ -139,19 +142,36 @@ type deployment struct {
 	from   string // the tag that the change replaces, once it is planned
 	report func(Result, time.Duration)
 	ended  bool
+	result Result        // once ended
+	again  time.Duration // with which it was put off
 }
 
-// end reports a deployment's result.
-func (g *group) end(d *deployment, res Result) {
-	d.ended = true
-	g.waits.forget(d.target.Key())
-	d.report(res, 0)
+// end reports a deployment's result, or with again, that it has none yet.
+func (d *deployment) end(res Result, again time.Duration) {
+	d.ended, d.result, d.again = true, res, again
+	d.report(res, again)
 }
 
 // upToDate ends a deployment that has nothing to change.
 func (g *group) upToDate(d *deployment) {
+	g.waits.forget(d.target.Key())
 	g.Notify.Succeeded(d.target.Key())
-	g.end(d, upToDate(d.target, d.want))
+	d.end(upToDate(d.target, d.want), 0)
+}
+
+// recovered, deferred in a goroutine, makes a panic the failure of its
+// deployments: one that nobody foresaw must not end the operator.
+func (g *group) recovered(ds ...*deployment) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	g.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+	for _, d := range ds {
+		if !d.ended {
+			g.fail(d, fmt.Errorf("internal error, please report it: %v", v))
+		}
+	}
 }
 
 // open returns the deployments that have no result yet.
@@ -172,13 +192,13 @@ func (g *group) fail(d *deployment, err error) {
 // failWith ends a deployment with a failure that has a notification of its own.
 func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	if g.stopping() && !errors.Is(err, gitcli.ErrPushUnknown) {
-		g.end(d, failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")))
+		d.end(failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")), 0)
 		return
 	}
 	res := failed(d.target, err)
 	g.Log.Warn(res.Message, append(about(d.target), zap.Error(err))...)
 	g.tell(d, m)
-	g.end(d, res)
+	d.end(res, 0)
 }
 
 func (g *group) failAll(err error) {
@@ -262,6 +282,7 @@ func (g *group) readHeads(ctx context.Context) (base string, err error) {
 	wg.Go(func() { base, err = g.mirror.Fetch(ctx) })
 	for _, ds := range apps {
 		wg.Go(func() {
+			defer g.recovered(ds...)
 			since := ds[0].job.Since
 			for _, d := range ds {
 				if d.job.Since.After(since) {
@@ -361,8 +382,9 @@ func (g *group) attempt(ctx context.Context, base string) error {
 		}
 		g.Log.Info(res.Message, fields...)
 		commits = commits[1:]
+		g.waits.forget(d.target.Key())
 		g.tell(d, notify.Success(res.Message))
-		g.end(d, res)
+		d.end(res, 0)
 	}
 	return nil
 }

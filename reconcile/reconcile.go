@@ -186,16 +186,16 @@ func (g *group) open() []*deployment {
 }
 
 func (g *group) fail(d *deployment, err error) {
-	g.failWith(d, err, notify.Failure(failed(d.target, err).Message))
+	g.failWith(d, err, notify.Failure(Failed(d.target, err).Message))
 }
 
 // failWith ends a deployment with a failure that has a notification of its own.
 func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	if g.stopping() && !errors.Is(err, gitcli.ErrPushUnknown) {
-		d.end(failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")), 0)
+		d.end(Failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")), 0)
 		return
 	}
-	res := failed(d.target, err)
+	res := Failed(d.target, err)
 	g.Log.Warn(res.Message, append(about(d.target), zap.Error(err))...)
 	g.tell(d, m)
 	d.end(res, 0)

@@ -42,17 +42,15 @@ func upToDate(t k8s.Target, at string) Result {
 	return r
 }
 
-func failed(t k8s.Target, err error) Result {
-	return result(t, ActionFailed, "failure", "failed: "+err.Error())
-}
-
 // Skipped is the result of a Deployment that is switched off.
 func Skipped(t k8s.Target) Result {
 	return result(t, ActionSkipped, "skipped", "is disabled (gitops.operator.enabled=false)")
 }
 
-// Failed is the result of a Deployment whose job could not be run.
-func Failed(t k8s.Target, err error) Result { return failed(t, err) }
+// Failed is the result of a Deployment for which something went wrong.
+func Failed(t k8s.Target, err error) Result {
+	return result(t, ActionFailed, "failure", "failed: "+err.Error())
+}
 
 // Pending is the result of a Deployment that is still being worked on.
 func Pending(t k8s.Target) Result {

@@ -113,80 +113,6 @@ func versionLine() string {
 	return fmt.Sprintf("gitops-operator %s (%s%s, %s/%s)", v, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// settings are what serve and reconcile share.
-type settings struct {
-	from      string
-	cluster   k8s.ClusterOptions
-	policy    k8s.SecretPolicy
-	git       gitcli.Options
-	workers   int
-	wait      reconcile.Wait
-	githubAPI string
-	insecure  []string
-	dryRun    bool
-	logLevel  string
-	logFormat string
-}
-
-func (s *settings) define(fs *cli.Flags) {
-	fs.StringVar(&s.from, "from", "", "take Deployments and Secrets from YAML files (`PATH`: a file, or every .yaml and .yml below a folder) instead of a cluster")
-	fs.StringVar(&s.cluster.Kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default: in a cluster that one, else KUBECONFIG or ~/.kube/config)")
-	fs.StringVar(&s.cluster.Context, "context", "", "`NAME` of the kubeconfig's context")
-	fs.List(&s.cluster.Namespaces, "namespace", "track Deployments of this `NS` only (repeatable)")
-	fs.StringVar(&s.cluster.Selector, "selector", "", "track Deployments with labels that match `SEL` only")
-	fs.BoolVar(&s.policy.NoCrossNamespace, "no-cross-namespace-secrets", false, "refuse annotations that name a Secret outside the Deployment's namespace")
-	fs.List(&s.policy.Namespaces, "secret-namespace", "allow annotations to name Secrets of this `NS` only (repeatable)")
-	fs.IntVar(&s.workers, "workers", 8, "manifests repositories, and git processes, at once")
-	fs.StringVar(&s.git.CacheDir, "cache-dir", "", "`DIR` for mirrors; may be deleted at any time (default: the user's cache folder)")
-	fs.List(&s.git.KnownHosts, "known-hosts", "`FILE` of SSH host keys (repeatable; default: built-in keys of the large hosts, and ~/.ssh/known_hosts)")
-	fs.DurationVar(&s.git.Timeout, "git-timeout", 60*time.Second, "time for one git command")
-	fs.IntVar(&s.wait.Attempts, "image-attempts", 5, "looks for an image that is still being built, after the first")
-	fs.DurationVar(&s.wait.First, "image-wait", 10*time.Second, "delay before the first of these looks; it doubles")
-	fs.DurationVar(&s.wait.Max, "image-wait-max", 60*time.Second, "longest delay between looks")
-	fs.StringVar(&s.githubAPI, "github-api", "", "base `URL` of the GitHub Actions API (default: GitHub's)")
-	fs.List(&s.insecure, "insecure-registry", "registry `HOST` that may be asked over plain http (repeatable; loopback always may)")
-	fs.StringVar(&s.git.Author.Name, "author-name", envOr("DEFAULT_FROM_NAME", "GitOps Operator"), "commit author; also DEFAULT_FROM_NAME")
-	fs.StringVar(&s.git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
-	fs.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&s.logFormat, "log-format", "json", "json or console; logs go to standard error")
-	fs.BoolVar(&s.dryRun, "dry-run", false, "do everything but push")
-}
-
-// check adds what is wrong with the values to the flags' faults.
-func (s *settings) check(fs *cli.Flags) {
-	if s.workers < 1 {
-		fs.Faultf("--workers is %d: use 1 or more", s.workers)
-	}
-	if s.git.Timeout <= 0 {
-		fs.Faultf("--git-timeout is %s: use more than 0", s.git.Timeout)
-	}
-	if s.wait.Attempts < 0 {
-		fs.Faultf("--image-attempts is %d: use 0 or more", s.wait.Attempts)
-	}
-	if s.wait.First <= 0 || s.wait.Max < s.wait.First {
-		fs.Faultf("--image-wait is %s and --image-wait-max is %s: use more than 0, and no more than the longest", s.wait.First, s.wait.Max)
-	}
-	if _, err := builds.New(builds.Options{API: s.githubAPI}); err != nil {
-		fs.Faultf("--github-api: %s", err)
-	}
-	for _, host := range s.insecure {
-		if host == "" || strings.ContainsAny(host, "/ ") {
-			fs.Faultf("--insecure-registry is %q: give a host, with its port if it has one, and no scheme", host)
-		}
-	}
-	for _, author := range []struct{ flag, value string }{{"author-name", s.git.Author.Name}, {"author-email", s.git.Author.Email}} {
-		if name, value := author.flag, author.value; strings.TrimSpace(value) == "" || strings.ContainsAny(value, "<>\n\r\x00") {
-			fs.Faultf("--%s is %q: use a value without <, > and line breaks", name, value)
-		}
-	}
-	if _, err := telemetry.NewLogger(io.Discard, s.logLevel, s.logFormat); err != nil {
-		fs.Faultf("%s", err)
-	}
-	if s.from != "" && (s.cluster.Kubeconfig != "" || s.cluster.Context != "") {
-		fs.Faultf("--from is in place of a cluster: leave --kubeconfig and --context out")
-	}
-}
-
 // source is where Deployments and Secrets come from.
 type source interface {
 	httpapi.Source
@@ -205,31 +131,31 @@ type operator struct {
 	api      *httpapi.API
 }
 
-func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, error) {
-	log, err := telemetry.NewLogger(stderr, s.logLevel, s.logFormat)
+func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, error) {
+	log, err := telemetry.NewLogger(stderr, s.LogLevel, s.LogFormat)
 	if err != nil {
 		return nil, err
 	}
 	o := &operator{log: log}
-	if err := s.openSource(o); err != nil {
+	if err := openSource(o, s); err != nil {
 		return nil, err
 	}
-	github, err := builds.New(builds.Options{API: s.githubAPI, Log: log.Named("builds")})
+	github, err := builds.New(builds.Options{API: s.GitHubAPI, Log: log.Named("builds")})
 	if err != nil {
 		o.unwatch()
 		return nil, err
 	}
-	s.git.Workers, s.git.Log = s.workers, log.Named("gitcli")
-	if o.git, err = gitcli.New(ctx, s.git); err != nil {
+	s.Git.Workers, s.Git.Log = s.Workers, log.Named("gitcli")
+	if o.git, err = gitcli.New(ctx, s.Git); err != nil {
 		o.unwatch()
 		return nil, err
 	}
-	o.registry = registry.New(registry.Options{Insecure: s.insecure, Log: log.Named("registry")})
+	o.registry = registry.New(registry.Options{Insecure: s.Insecure, Log: log.Named("registry")})
 	o.notify = notify.New(notify.Options{Log: log.Named("notify")})
 	metrics := telemetry.NewMetrics()
 	reconciler := reconcile.New(reconcile.Options{
-		Git: o.git, Secrets: o.source, Policy: s.policy, Registry: o.registry, Builds: github, Notify: o.notify,
-		Wait: s.wait, DryRun: s.dryRun, Log: log.Named("reconcile"),
+		Git: o.git, Secrets: o.source, Policy: s.Policy, Registry: o.registry, Builds: github, Notify: o.notify,
+		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"),
 	})
 	work := func(ctx context.Context, name string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
 		end := func(i int, r reconcile.Result, again time.Duration) {
@@ -257,7 +183,7 @@ func (s *settings) start(ctx context.Context, stderr io.Writer) (*operator, erro
 		}
 		reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) { end(index[i], r, again) })
 	}
-	o.queue = queue.New(s.workers, work, queue.Options[k8s.Target, reconcile.Result]{
+	o.queue = queue.New(s.Workers, work, queue.Options[k8s.Target, reconcile.Result]{
 		Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result {
 			metrics.Reconciled(reconcile.ActionFailed)
 			return reconcile.Failed(j.Value, err)
@@ -287,18 +213,18 @@ func current(ctx context.Context, from source, jobs []queue.Job[k8s.Target]) map
 }
 
 // openSource opens the files, or begins to watch the cluster.
-func (s *settings) openSource(o *operator) error {
+func openSource(o *operator, s cli.Settings) error {
 	o.unwatch = func() {}
-	if s.from != "" {
-		files, err := k8s.OpenFiles(s.from, k8s.FileOptions{Namespaces: s.cluster.Namespaces, Selector: s.cluster.Selector})
+	if s.From != "" {
+		files, err := k8s.OpenFiles(s.From, k8s.FileOptions{Namespaces: s.Cluster.Namespaces, Selector: s.Cluster.Selector})
 		if err != nil {
 			return fmt.Errorf("read --from: %w", err)
 		}
 		o.source = files
 		return nil
 	}
-	s.cluster.UserAgent, s.cluster.Log = "gitops-operator/"+version, o.log.Named("k8s")
-	cluster, err := k8s.OpenCluster(s.cluster)
+	s.Cluster.UserAgent, s.Cluster.Log = "gitops-operator/"+version, o.log.Named("k8s")
+	cluster, err := k8s.OpenCluster(s.Cluster)
 	if err != nil {
 		return fmt.Errorf("find cluster: %w", err)
 	}
@@ -338,18 +264,18 @@ func (o *operator) stop() {
 }
 
 func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var s settings
+	var s cli.Settings
 	fs := cli.New("serve", "[flags]")
 	listen := fs.String("listen", ":8000", "HTTP `ADDR`")
-	s.define(fs)
+	s.Define(fs)
 	check := func(rest []string) {
-		s.check(fs)
+		s.Check(fs)
 		fs.NoArguments(rest)
 	}
 	if _, code, ok := fs.Parse(args, stdout, stderr, check); !ok {
 		return code
 	}
-	o, err := s.start(ctx, stderr)
+	o, err := start(ctx, s, stderr)
 	if err != nil {
 		return cli.CannotRun(stderr, err)
 	}
@@ -387,12 +313,12 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 }
 
 func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var s settings
+	var s cli.Settings
 	fs := cli.New("reconcile", "[flags] [NS/NAME ...]")
 	output := fs.String("o", "table", "output: json or table")
-	s.define(fs)
+	s.Define(fs)
 	check := func([]string) {
-		s.check(fs)
+		s.Check(fs)
 		if *output != "json" && *output != "table" {
 			fs.Faultf("-o is %q: use json or table", *output)
 		}
@@ -401,7 +327,7 @@ func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if !ok {
 		return code
 	}
-	o, err := s.start(ctx, stderr)
+	o, err := start(ctx, s, stderr)
 	if err != nil {
 		return cli.CannotRun(stderr, err)
 	}
@@ -456,11 +382,4 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return cli.CannotRun(stderr, err)
 	}
 	return cli.ExitOK
-}
-
-func envOr(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
 }

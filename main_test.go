@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/kainlite/gitops-operator/cli"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
@@ -223,9 +224,9 @@ metadata:
 		}
 	}
 	write("paused=true", "gone=true", "moved=true")
-	s := settings{from: file, workers: 1, wait: reconcile.Wait{First: time.Second, Max: time.Second}, logLevel: "error", logFormat: "json"}
-	s.git.CacheDir = t.TempDir()
-	o, err := s.start(t.Context(), io.Discard)
+	s := cli.Settings{From: file, Workers: 1, Wait: reconcile.Wait{First: time.Second, Max: time.Second}, LogLevel: "error", LogFormat: "json"}
+	s.Git.CacheDir = t.TempDir()
+	o, err := start(t.Context(), s, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ x: y
 	}
 	edits := []edit{targets[0].withTag("2.0"), targets[1].withTag("2.0")}
 	right := strings.ReplaceAll(before, "1.0", "2.0")
-	if err := f.verify([]byte(right), edits); err != nil {
+	if _, err := f.verify([]byte(right), edits); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string][2]string{
@@ -58,7 +58,7 @@ x: y
 		if changed == right {
 			t.Fatalf("%s: nothing to change", what)
 		}
-		if err := f.verify([]byte(changed), edits); !errors.Is(err, ErrUnverified) {
+		if _, err := f.verify([]byte(changed), edits); !errors.Is(err, ErrUnverified) {
 			t.Errorf("%s goes unnoticed: %v", what, err)
 		}
 	}

@@ -55,12 +55,18 @@ func Parse(content []byte) (*File, error) {
 	if !slices.ContainsFunc(docs, func(d *node) bool { return d.Tag != "!!null" }) {
 		return nil, refuse(0, ErrNotYAML, "the file holds no YAML document: put the manifest into it, or name another file")
 	}
+	return build(content, docs)
+}
+
+// build makes a File of what was read from content.
+func build(content []byte, docs []*node) (*File, error) {
 	f := &File{content: content, docs: docs, aliased: map[*node]int{}}
 	for _, doc := range docs {
 		if err := f.survey(doc, doc, 1); err != nil {
 			return nil, err
 		}
 	}
+	var err error
 	if f.images, err = findImages(docs); err != nil {
 		return nil, err
 	}
@@ -94,30 +100,19 @@ func (f *File) Find(n Name) ([]Image, error) {
 // Parse. Its errors are of type *Error; one of them means that nothing is to be
 // written.
 func (f *File) SetTag(n Name, tag string) ([]byte, error) {
-	if err := CheckTag(tag); err != nil {
-		return nil, err
-	}
-	targets, err := f.match(n)
+	s := f.Series()
+	_, changes, err := s.Set(n, tag)
 	if err != nil {
 		return nil, err
 	}
-	var edits []edit
-	for _, t := range targets {
-		if t.ref.tag != tag {
-			edits = append(edits, t.withTag(tag))
-		}
-	}
-	if len(edits) == 0 {
+	if !changes {
 		return f.content, nil
 	}
-	changed := splice(f.content, edits)
-	if len(changed) > MaxSize {
-		return nil, refuse(0, ErrTooLarge, "with the new tag the file has %d bytes, more than the %d that are read: split it", len(changed), MaxSize)
-	}
-	if err := f.verify(changed, edits); err != nil {
+	after, err := s.Verify()
+	if err != nil {
 		return nil, err
 	}
-	return changed, nil
+	return after.content, nil
 }
 
 // edit replaces the bytes of one scalar.
@@ -126,13 +121,14 @@ type edit struct {
 	start, end int    // the scalar in the content, quotes included
 	text       string // the bytes to put there
 	value      string // what they mean
-	quoted     bool   // quotes were added
+	tag        string
+	quoted     bool // quotes were added
 }
 
 // withTag returns the edit that gives t's image the tag.
 func (t target) withTag(tag string) edit {
 	name := strings.TrimSuffix(t.node.Value, ":"+t.ref.tag)
-	e := edit{node: t.node, start: t.start, end: t.end, value: name + ":" + tag}
+	e := edit{node: t.node, start: t.start, end: t.end, value: name + ":" + tag, tag: tag}
 	e.text = e.value
 	switch q := t.quote; {
 	case q != "":

@@ -3,11 +3,12 @@ package patcher
 import "github.com/mikefarah/yq/v4/pkg/yqlib"
 
 // verify reads the changed content and compares it with the original: the
-// edited scalars have their new values, and nothing else is different.
-func (f *File) verify(changed []byte, edits []edit) error {
+// edited scalars have their new values, and nothing else is different. It
+// returns the documents that it read.
+func (f *File) verify(changed []byte, edits []edit) ([]*node, error) {
 	docs, err := decode(changed)
 	if err != nil || len(docs) != len(f.docs) {
-		return unverified(0)
+		return nil, unverified(0)
 	}
 	c := comparison{edits: make(map[*node]edit, len(edits)), twins: map[*node]*node{}}
 	for _, e := range edits {
@@ -15,10 +16,10 @@ func (f *File) verify(changed []byte, edits []edit) error {
 	}
 	for i := range docs {
 		if differs := c.compare(f.docs[i], docs[i]); differs != nil {
-			return unverified(differs.Line)
+			return nil, unverified(differs.Line)
 		}
 	}
-	return nil
+	return docs, nil
 }
 
 func unverified(line int) error {

@@ -360,6 +360,7 @@ func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if err := write(stdout, results); err != nil {
 		return cli.CannotRun(stderr, err)
 	}
+	o.git.Settle(ctx) // else mirrors would grow for ever where only this command runs
 	if slices.ContainsFunc(results, func(r reconcile.Result) bool { return r.Status != "success" && r.Status != "skipped" }) {
 		return cli.ExitFailed
 	}

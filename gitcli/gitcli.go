@@ -66,6 +66,7 @@ type Client struct {
 	hosts      map[string]chan struct{} // one place per command that may run on a host at once
 	serial     int                      // names sockets
 	wg         sync.WaitGroup
+	renewals   renewals
 }
 
 // New checks that git and ssh are there, makes the folders, removes what a

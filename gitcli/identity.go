@@ -90,6 +90,13 @@ func (i *Identity) hostsFile() string { return filepath.Join(i.dir, "known_hosts
 // ID names the key and its known hosts by their content, without showing them.
 func (i *Identity) ID() string { return i.id }
 
+// hold begins one more use of the identity.
+func (i *Identity) hold() {
+	i.c.mu.Lock()
+	defer i.c.mu.Unlock()
+	i.refs++
+}
+
 // Release ends one use of the identity.
 func (i *Identity) Release() {
 	i.c.mu.Lock()

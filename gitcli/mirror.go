@@ -61,6 +61,9 @@ func (m *Mirror) local(op string, args ...string) command {
 // commit. It always asks the remote, in one session; the first time, and
 // whenever the mirror is unusable, it clones.
 func (m *Mirror) Fetch(ctx context.Context) (string, error) {
+	if err := m.takeNext(); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(filepath.Join(m.dir, "HEAD")); err != nil {
 		return m.clone(ctx)
 	}
@@ -97,35 +100,45 @@ func (m *Mirror) clone(ctx context.Context) (string, error) {
 	if err := m.Delete(); err != nil {
 		return "", fmt.Errorf("delete mirror: %w", err)
 	}
-	if err := os.MkdirAll(m.cache, 0o700); err != nil {
-		return "", fmt.Errorf("make mirror: %w", err)
-	}
 	// A clone that was cut short must never look like a mirror.
 	tmp := m.dir + ".new"
-	if err := os.RemoveAll(tmp); err != nil {
-		return "", fmt.Errorf("make mirror: %w", err)
-	}
-	cmd := command{
-		op: "clone", remote: m.remote, branch: m.branch,
-		args: []string{"clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
-			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.url, tmp},
-	}
-	if _, err := m.c.onConnection(ctx, cmd, m.id); err != nil {
-		os.RemoveAll(tmp)
-		if errors.Is(err, ErrBranchMissing) {
-			return "", m.explainMissing(ctx, err)
-		}
+	if err := m.cloneInto(ctx, tmp); err != nil {
 		return "", err
 	}
 	if err := os.Rename(tmp, m.dir); err != nil {
 		return "", fmt.Errorf("make mirror: %w", err)
 	}
-	head, err := m.resolve(ctx, m.ref())
-	if IsLocal(err) { // clone also takes a tag of that name
-		m.Delete()
-		return "", m.explainMissing(ctx, missingBranch(cmd, false, ""))
+	return m.resolve(ctx, m.ref())
+}
+
+// cloneInto makes a copy of the branch in a folder, or nothing.
+func (m *Mirror) cloneInto(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(m.cache, 0o700); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
 	}
-	return head, err
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
+	}
+	cmd := command{
+		op: "clone", remote: m.remote, branch: m.branch,
+		args: []string{"clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
+			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.url, dir},
+	}
+	_, err := m.c.onConnection(ctx, cmd, m.id)
+	if err == nil {
+		_, err = (&Mirror{c: m.c, remote: m.remote, branch: m.branch, dir: dir}).resolve(ctx, m.ref())
+		if IsLocal(err) { // clone also takes a tag of that name
+			err = missingBranch(cmd, false, "")
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	os.RemoveAll(dir)
+	if errors.Is(err, ErrBranchMissing) {
+		return m.explainMissing(ctx, err)
+	}
+	return err
 }
 
 // explainMissing finds out what to tell about a branch that is not there.
@@ -137,6 +150,13 @@ func (m *Mirror) explainMissing(ctx context.Context, missing error) error {
 }
 
 func (m *Mirror) resolve(ctx context.Context, ref string) (string, error) {
+	// A branch that stands in a file of its own, as after each fetch that moved
+	// it, needs no process to read. What is anything else, git itself knows.
+	if loose, err := os.ReadFile(filepath.Join(m.dir, filepath.FromSlash(ref))); err == nil {
+		if id := strings.TrimSuffix(string(loose), "\n"); objectID.MatchString(id) {
+			return id, nil
+		}
+	}
 	out, err := m.c.runGit(ctx, m.local("resolve", "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}"))
 	if err != nil {
 		return "", err
@@ -150,11 +170,3 @@ func (m *Mirror) resolve(ctx context.Context, ref string) (string, error) {
 
 // Delete removes the mirror. The next Fetch clones.
 func (m *Mirror) Delete() error { return os.RemoveAll(m.dir) }
-
-// Overgrown says that so many packs or loose objects have gathered that a new
-// clone would be cheaper than going on.
-func (m *Mirror) Overgrown() bool {
-	packs, _ := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
-	loose, _ := os.ReadDir(filepath.Join(m.dir, "objects", "17"))
-	return len(packs) > maxPacks || len(loose) > maxLooseInSample
-}

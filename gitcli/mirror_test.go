@@ -41,13 +41,41 @@ func fetch(t *testing.T, m *gitcli.Mirror) string {
 	return head
 }
 
+type blob struct {
+	gitcli.Entry
+	Content []byte
+}
+
+// read lists the paths, and loads what can be read.
+func read(t *testing.T, m *gitcli.Mirror, commit string, paths []string, maxSize int64) (map[string]blob, error) {
+	t.Helper()
+	entries, err := m.List(t.Context(), commit, paths, maxSize)
+	if err != nil {
+		return nil, err
+	}
+	blobs := map[string]blob{}
+	var order, ids []string
+	for p, e := range entries {
+		blobs[p] = blob{Entry: e}
+		if e.Err == nil {
+			order, ids = append(order, p), append(ids, e.ID)
+		}
+	}
+	return blobs, m.Load(t.Context(), ids, func(i int, content []byte) {
+		if id := gitcli.ContentID(content, ids[i]); id != ids[i] {
+			t.Errorf("ContentID of %s is %s, want git's %s", order[i], id, ids[i])
+		}
+		blobs[order[i]] = blob{entries[order[i]], content}
+	})
+}
+
 func change(path, content string) gitcli.Change {
 	return gitcli.Change{Message: "Change " + path + "\n", Files: []gitcli.File{{Path: path, Mode: "100644", Content: []byte(content)}}}
 }
 
 func commit(t *testing.T, m *gitcli.Mirror, base string, changes ...gitcli.Change) []string {
 	t.Helper()
-	ids, err := m.Commit(t.Context(), base, changes, time.Now())
+	ids, err := m.Commit(t.Context(), base, slices.Values(changes), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +132,7 @@ func TestNamesAreTakenLiterally(t *testing.T) {
 			t.Fatalf("at %s, want the branch's %s (the tag is %s)", got, head, other)
 		}
 	}
-	blobs, err := m.Read(t.Context(), head, paths, 1<<20)
+	blobs, err := read(t, m, head, paths, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +174,7 @@ func TestReadTellsWhatIsNoFile(t *testing.T) {
 	}
 	m := mirror(t, w, w.Client())
 	fetch(t, m)
-	blobs, err := m.Read(t.Context(), head, []string{"file", "script", "link", "module", "dir", "linkdir/file", "large", "nope"}, 1000)
+	blobs, err := read(t, m, head, []string{"file", "script", "link", "module", "dir", "linkdir/file", "large", "nope"}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +210,7 @@ func TestThousandsOfPathsAreReadInPieces(t *testing.T) {
 	for p := range files {
 		paths = append(paths, p)
 	}
-	blobs, err := m.Read(t.Context(), head, paths, 100)
+	blobs, err := read(t, m, head, paths, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +385,7 @@ func TestBrokenMirrorIsReplaced(t *testing.T) {
 			if got := fetch(t, m); got != head {
 				t.Fatalf("at %s, want %s", got, head)
 			}
-			blobs, err := m.Read(t.Context(), head, []string{"a"}, 10)
+			blobs, err := read(t, m, head, []string{"a"}, 10)
 			if err != nil || string(blobs["a"].Content) != "2" {
 				t.Fatalf("read %+v, %v", blobs, err)
 			}
@@ -388,7 +416,7 @@ func TestReadOfADamagedMirrorIsALocalError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := m.Read(t.Context(), head, []string{"a"}, 10); !gitcli.IsLocal(err) {
+	if _, err := read(t, m, head, []string{"a"}, 10); !gitcli.IsLocal(err) {
 		t.Errorf("got %v", err)
 	}
 	if err := m.Delete(); err != nil {

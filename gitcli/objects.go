@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,16 +24,20 @@ var (
 	ErrTooLarge    = errors.New("file is too large")
 )
 
-// maxArgBytes bounds the paths on one command line, well below what Linux
-// allows.
-const maxArgBytes = 256 << 10
+const (
+	// maxArgBytes bounds the paths on one command line, well below what Linux
+	// allows.
+	maxArgBytes = 256 << 10
+	// maxArgPaths bounds their number: git compares each entry of a folder with
+	// every path that it is asked for.
+	maxArgPaths = 1000
+)
 
-// Blob is a regular file of a commit.
-type Blob struct {
-	Mode    string // "100644" or "100755"
-	ID      string // the object's name
-	Content []byte
-	Err     error // why it cannot be read; then the rest is not set
+// Entry is a regular file of a commit.
+type Entry struct {
+	Mode string // "100644" or "100755"
+	ID   string // of its content
+	Err  error  // why it cannot be read; then the rest is not set
 }
 
 // CheckPath returns the canonical form of a path inside a repository, or says
@@ -57,85 +64,86 @@ func CheckPath(p string) (string, error) {
 	return clean, nil
 }
 
-// Read returns files of a commit by their canonical paths. A path that cannot
+// List looks up files of a commit by their canonical paths. A path that cannot
 // be read (missing, a folder, a symbolic link, a submodule, over maxSize bytes)
-// has its reason in Blob.Err; the error is for the mirror as a whole.
-func (m *Mirror) Read(ctx context.Context, commit string, paths []string, maxSize int64) (map[string]Blob, error) {
-	blobs := make(map[string]Blob, len(paths))
+// has its reason in Entry.Err; the error is for the mirror as a whole.
+func (m *Mirror) List(ctx context.Context, commit string, paths []string, maxSize int64) (map[string]Entry, error) {
+	entries := make(map[string]Entry, len(paths))
 	for len(paths) > 0 {
 		n, size := 0, 0
-		for n < len(paths) && (n == 0 || size+len(paths[n]) < maxArgBytes) {
+		for n < min(len(paths), maxArgPaths) && (n == 0 || size+len(paths[n]) < maxArgBytes) {
 			size += len(paths[n]) + 1
 			n++
 		}
-		if err := m.list(ctx, commit, paths[:n], maxSize, blobs); err != nil {
+		if err := m.list(ctx, commit, paths[:n], maxSize, entries); err != nil {
 			return nil, err
 		}
 		paths = paths[n:]
 	}
-	if err := m.load(ctx, blobs); err != nil {
-		return nil, err
-	}
-	return blobs, nil
+	return entries, nil
 }
 
-// list looks up what stands at the paths.
-func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSize int64, blobs map[string]Blob) error {
+func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSize int64, entries map[string]Entry) error {
 	out, err := m.c.runGit(ctx, m.local("list files", append([]string{"ls-tree", "-z", "-l", "--full-tree", commit, "--"}, paths...)...))
 	if err != nil {
 		return err
 	}
 	for _, p := range paths {
-		blobs[p] = Blob{Err: ErrPathMissing}
+		entries[p] = Entry{Err: ErrPathMissing}
 	}
-	for entry := range bytes.SplitSeq(out, []byte{0}) {
-		head, name, ok := strings.Cut(string(entry), "\t")
+	for line := range bytes.SplitSeq(out, []byte{0}) {
+		head, name, ok := strings.Cut(string(line), "\t")
 		fields := strings.Fields(head)
-		if _, wanted := blobs[name]; !ok || !wanted || len(fields) != 4 {
+		if _, wanted := entries[name]; !ok || !wanted || len(fields) != 4 {
 			continue
 		}
-		mode, id := fields[0], fields[2]
-		b := Blob{Mode: mode, ID: id}
-		switch mode {
+		e := Entry{Mode: fields[0], ID: fields[2]}
+		switch e.Mode {
 		case "100644", "100755", "100664":
 			size, err := strconv.ParseInt(fields[3], 10, 64)
 			if err != nil {
 				return fmt.Errorf("read size of %s: %w", name, err)
 			}
 			if size > maxSize {
-				b = Blob{Err: fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, size, maxSize)}
+				e = Entry{Err: fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, size, maxSize)}
 			}
 		case "120000":
-			b = Blob{Err: fmt.Errorf("%w: a symbolic link: give the path of the file itself", ErrNotRegular)}
+			e = Entry{Err: fmt.Errorf("%w: a symbolic link: give the path of the file itself", ErrNotRegular)}
 		case "160000":
-			b = Blob{Err: fmt.Errorf("%w: a submodule", ErrNotRegular)}
+			e = Entry{Err: fmt.Errorf("%w: a submodule", ErrNotRegular)}
 		default:
-			b = Blob{Err: fmt.Errorf("%w: a folder", ErrNotRegular)}
+			e = Entry{Err: fmt.Errorf("%w: a folder", ErrNotRegular)}
 		}
-		blobs[name] = b
+		entries[name] = e
 	}
 	return nil
 }
 
-// load reads the content of all blobs that have none, in one git process.
-func (m *Mirror) load(ctx context.Context, blobs map[string]Blob) error {
-	var ask bytes.Buffer
-	var order []string
-	for p, b := range blobs {
-		if b.Err == nil {
-			order = append(order, p)
-			ask.WriteString(b.ID + "\n")
-		}
+// Changed returns the paths that differ between two commits of the mirror.
+func (m *Mirror) Changed(ctx context.Context, from, to string) (map[string]bool, error) {
+	out, err := m.c.runGit(ctx, m.local("compare", "diff-tree", "-r", "-z", "--no-renames", "--name-only", from, to))
+	if err != nil {
+		return nil, err
 	}
-	if len(order) == 0 {
+	changed := map[string]bool{}
+	for name := range bytes.SplitSeq(bytes.TrimSuffix(out, []byte{0}), []byte{0}) {
+		changed[string(name)] = true
+	}
+	return changed, nil
+}
+
+// Load reads the contents of files by their IDs, in one git process. Each is
+// given to visit, with its index, in order and one after the other.
+func (m *Mirror) Load(ctx context.Context, ids []string, visit func(i int, content []byte)) error {
+	if len(ids) == 0 {
 		return nil
 	}
 	r, w := io.Pipe()
 	cmd := m.local("read files", "cat-file", "--batch")
-	cmd.stdin, cmd.stdout = &ask, w
+	cmd.stdin, cmd.stdout = strings.NewReader(strings.Join(ids, "\n")+"\n"), w
 	parsed := make(chan error, 1)
 	go func() {
-		err := parseBatch(bufio.NewReaderSize(r, 64<<10), order, blobs)
+		err := parseBatch(bufio.NewReaderSize(r, 64<<10), ids, visit)
 		r.CloseWithError(err)
 		parsed <- err
 	}()
@@ -147,29 +155,40 @@ func (m *Mirror) load(ctx context.Context, blobs map[string]Blob) error {
 	return err
 }
 
-func parseBatch(r *bufio.Reader, order []string, blobs map[string]Blob) error {
-	for _, p := range order {
-		b := blobs[p]
+func parseBatch(r *bufio.Reader, ids []string, visit func(i int, content []byte)) error {
+	for i, id := range ids {
 		head, err := r.ReadString('\n')
 		if err != nil {
-			return fmt.Errorf("read object %s: %w", b.ID, err)
+			return fmt.Errorf("read object %s: %w", id, err)
 		}
 		fields := strings.Fields(head)
-		if len(fields) != 3 || fields[0] != b.ID || fields[1] != "blob" {
-			return fmt.Errorf("read object %s: git cat-file answered %.80q", b.ID, head)
+		if len(fields) != 3 || fields[0] != id || fields[1] != "blob" {
+			return fmt.Errorf("read object %s: git cat-file answered %.80q", id, head)
 		}
 		size, err := strconv.Atoi(fields[2])
 		if err != nil || size < 0 {
-			return fmt.Errorf("read object %s: git cat-file answered %.80q", b.ID, head)
+			return fmt.Errorf("read object %s: git cat-file answered %.80q", id, head)
 		}
-		b.Content = make([]byte, size)
-		if _, err := io.ReadFull(r, b.Content); err != nil {
-			return fmt.Errorf("read object %s: %w", b.ID, err)
+		content := make([]byte, size)
+		if _, err := io.ReadFull(r, content); err != nil {
+			return fmt.Errorf("read object %s: %w", id, err)
 		}
 		if _, err := r.Discard(1); err != nil {
-			return fmt.Errorf("read object %s: %w", b.ID, err)
+			return fmt.Errorf("read object %s: %w", id, err)
 		}
-		blobs[p] = b
+		visit(i, content)
 	}
 	return nil
+}
+
+// ContentID returns the ID that git gives to a file's content, in a repository
+// whose IDs look like the given one.
+func ContentID(content []byte, like string) string {
+	h := sha1.New()
+	if len(like) == 2*sha256.Size {
+		h = sha256.New()
+	}
+	fmt.Fprintf(h, "blob %d\x00", len(content))
+	h.Write(content)
+	return hex.EncodeToString(h.Sum(nil))
 }

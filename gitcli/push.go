@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"time"
 )
@@ -22,34 +23,32 @@ type Change struct {
 // File is a file's new content; it keeps its mode.
 type File struct {
 	Path    string
-	Mode    string // as Read gave it
+	Mode    string // as List gave it
 	Content []byte
 }
 
 // Commit writes the changes as a series of commits on top of base, in one
-// `git fast-import`, and returns their names in order. Nothing is pushed and no
-// branch moves.
-func (m *Mirror) Commit(ctx context.Context, base string, changes []Change, when time.Time) ([]string, error) {
-	if len(changes) == 0 {
-		return nil, nil
-	}
+// `git fast-import`, and returns their names in order. Each change is asked for
+// when the one before is written. Nothing is pushed and no branch moves.
+func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Change], when time.Time) ([]string, error) {
 	cmd := m.local("commit", "fast-import", "--quiet", "--done", "--force", "--date-format=raw")
 	r, w := io.Pipe()
 	cmd.stdin = r
-	written := make(chan struct{})
+	written := make(chan int, 1)
 	go func() {
-		defer close(written)
-		w.CloseWithError(m.stream(w, base, changes, when))
+		n, err := m.stream(w, base, changes, when)
+		w.CloseWithError(err)
+		written <- n
 	}()
 	out, err := m.c.runGit(ctx, cmd)
 	r.Close()
-	<-written
+	n := <-written
 	if err != nil {
 		return nil, err
 	}
 	ids := strings.Fields(string(out))
-	if len(ids) != len(changes) {
-		return nil, &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, Detail: fmt.Sprintf("git fast-import wrote %d of %d commits", len(ids), len(changes))}
+	if len(ids) != n {
+		return nil, &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, Detail: fmt.Sprintf("git fast-import wrote %d of %d commits", len(ids), n)}
 	}
 	for _, id := range ids {
 		if !objectID.MatchString(id) {
@@ -59,14 +58,17 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes []Change, when
 	return ids, nil
 }
 
-// stream writes git-fast-import(1)'s input. The final done is what makes a
-// stream that was cut short an error instead of half a series.
-func (m *Mirror) stream(w io.Writer, base string, changes []Change, when time.Time) error {
+// stream writes git-fast-import(1)'s input and returns the number of commits.
+// The final done is what makes a stream that was cut short an error instead of
+// half a series.
+func (m *Mirror) stream(w io.Writer, base string, changes iter.Seq[Change], when time.Time) (int, error) {
 	var b bytes.Buffer
+	n := 0
 	who := fmt.Sprintf("%s <%s> %d +0000", m.c.opt.Author.Name, m.c.opt.Author.Email, when.Unix())
-	for i, ch := range changes {
-		fmt.Fprintf(&b, "commit refs/gitops/next\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", i+1, who, who, len(ch.Message), ch.Message)
-		if i == 0 {
+	for ch := range changes {
+		n++
+		fmt.Fprintf(&b, "commit refs/gitops/next\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", n, who, who, len(ch.Message), ch.Message)
+		if n == 1 {
 			fmt.Fprintf(&b, "from %s\n", base)
 		}
 		for _, f := range ch.Files {
@@ -74,13 +76,13 @@ func (m *Mirror) stream(w io.Writer, base string, changes []Change, when time.Ti
 			b.Write(f.Content)
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "get-mark :%d\n", i+1)
+		fmt.Fprintf(&b, "get-mark :%d\n", n)
 		if _, err := b.WriteTo(w); err != nil {
-			return err
+			return n, err
 		}
 	}
 	_, err := io.WriteString(w, "done\n")
-	return err
+	return n, err
 }
 
 // quotePath quotes a path as fast-import reads it.

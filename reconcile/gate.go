@@ -14,7 +14,6 @@ import (
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
-	"github.com/kainlite/gitops-operator/patcher"
 	"github.com/kainlite/gitops-operator/registry"
 )
 
@@ -32,20 +31,19 @@ type (
 	commit struct{ owner, name, sha, token string }
 )
 
-// gate ends, or puts off, the deployments whose image is not there. Each comes
-// with the image in its manifest; the reference that is checked is the one that
-// the manifest will get.
-func (g *group) gate(ctx context.Context, behind map[*deployment]string) {
+// gate ends, or puts off, the deployments whose image is not there. The
+// reference that is checked is the one that the manifest will get.
+func (g *group) gate(ctx context.Context, behind []*deployment) {
 	ctx, cancel := context.WithTimeout(ctx, gateTime)
 	defer cancel()
 	places := make(chan struct{}, looksAtOnce)
 	var wg sync.WaitGroup
-	for d, image := range behind {
+	for _, d := range behind {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
 			defer g.recovered(d)
-			g.inspect(ctx, d, withTag(image, d.want))
+			g.inspect(ctx, d, withTag(d.behind, d.want))
 		})
 	}
 	wg.Wait()
@@ -53,17 +51,17 @@ func (g *group) gate(ctx context.Context, behind map[*deployment]string) {
 
 // holdTogether ends the deployments that share an image with one that the gate
 // has just ended: an edit is for all who claim the image.
-func (g *group) holdTogether(images map[*deployment][]patcher.Image, behind map[*deployment]string) {
+func (g *group) holdTogether(behind []*deployment) {
 	held := map[place]*deployment{}
-	for d := range behind {
+	for _, d := range behind {
 		if d.ended {
-			for _, i := range images[d] {
+			for _, i := range d.images {
 				held[place{d.path, i.Offset}] = d
 			}
 		}
 	}
 	for _, d := range g.open() {
-		for _, i := range images[d] {
+		for _, i := range d.images {
 			by := held[place{d.path, i.Offset}]
 			switch {
 			case by == nil:

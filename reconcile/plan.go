@@ -4,30 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/patcher"
 )
-
-// manifest is one file of the manifests repository while changes are planned.
-type manifest struct {
-	mode    string
-	content []byte
-	parsed  *patcher.File // of content; nil until somebody asks
-	err     error         // why it cannot be edited
-}
-
-func (f *manifest) find(name patcher.Name) ([]patcher.Image, error) {
-	if f.parsed == nil && f.err == nil {
-		f.parsed, f.err = patcher.Parse(f.content)
-	}
-	if f.err != nil {
-		return nil, f.err
-	}
-	return f.parsed.Find(name)
-}
 
 // place is where an image stands.
 type place struct {
@@ -35,76 +18,168 @@ type place struct {
 	offset int
 }
 
-// plan reads the files at base and returns the changes that are still needed,
-// one per Deployment that has one to make, in the order of open. Deployments
-// that are up to date, whose image is not there, or that cannot be changed, end
-// here.
-func (g *group) plan(ctx context.Context, base string) ([]gitcli.Change, error) {
-	files, err := g.read(ctx, base)
-	if err != nil {
-		return nil, err
+// plan looks at the files at base and marks the deployments that are behind
+// with the image to change. Those that are up to date, whose image is not
+// there, or that cannot be changed, end here.
+func (g *group) plan(ctx context.Context, base string) error {
+	if err := g.read(ctx, base); err != nil {
+		return err
 	}
-	images := map[*deployment][]patcher.Image{}
+	if err := g.find(ctx); err != nil {
+		return err
+	}
 	for _, d := range g.open() {
-		d.from = ""
-		if images[d], err = files[d.path].find(d.image); err != nil {
-			g.fail(d, g.inFile(d, err))
+		d.behind, d.step, d.err, d.images = "", 0, d.file.known.Err, nil
+		if d.err == nil {
+			k := d.file.known.find(d.image)
+			d.images, d.err = k.images, k.err
+		}
+		if d.err != nil {
+			g.fail(d, g.inFile(d, d.err))
 		}
 	}
-	g.refuseConflicts(images)
+	g.refuseConflicts()
 
-	behind := map[*deployment]string{}
 	for _, d := range g.open() {
-		if i := slices.IndexFunc(images[d], func(i patcher.Image) bool { return i.Tag != d.want }); i >= 0 {
-			behind[d] = images[d][i].Ref
+		if i := slices.IndexFunc(d.images, func(i patcher.Image) bool { return i.Tag != d.want }); i >= 0 {
+			d.behind = d.images[i].Ref
 		} else {
 			g.upToDate(d)
 		}
 	}
+	behind := g.open()
 	g.gate(ctx, behind)
-	g.holdTogether(images, behind)
-
-	var changes []gitcli.Change
-	for _, d := range g.open() {
-		change, err := d.change(files[d.path])
-		if err != nil {
-			g.fail(d, g.inFile(d, err))
-			continue
-		}
-		if change != nil {
-			changes = append(changes, *change)
-		}
-	}
-	return changes, nil
+	g.holdTogether(behind)
+	return nil
 }
 
-// read returns the wanted files of a commit.
-func (g *group) read(ctx context.Context, base string) (map[string]*manifest, error) {
-	files := map[string]*manifest{}
-	var paths []string
+// read brings what is remembered of the wanted files up to a commit. What has
+// not changed since the commit before is not looked at.
+func (g *group) read(ctx context.Context, base string) error {
+	if err := g.compare(ctx, base); err != nil {
+		return err
+	}
+	g.files = nil
+	byPath := map[string]*manifest{}
+	var missing []string
 	for _, d := range g.open() {
-		if files[d.path] == nil {
-			files[d.path] = &manifest{}
-			paths = append(paths, d.path)
+		f := byPath[d.path]
+		if f == nil {
+			f = &manifest{path: d.path, known: g.memory.files[d.path]}
+			byPath[d.path] = f
+			g.files = append(g.files, f)
+			if f.known == nil || f.known.ID == "" || f.known.stale {
+				missing = append(missing, d.path)
+			} else {
+				f.known.used = g.began
+			}
+		}
+		f.deployments = append(f.deployments, d)
+		d.file = f
+	}
+	entries, err := g.mirror.List(ctx, base, missing, patcher.MaxSize)
+	if err != nil {
+		return err
+	}
+	for path, e := range entries {
+		f := byPath[path]
+		if f.known == nil || f.known.ID != e.ID {
+			f.known = &file{}
+			g.memory.files[path] = f.known
+		}
+		f.known.Entry, f.known.stale, f.known.used = e, false, g.began
+	}
+	g.memory.sweep(g.began)
+	return nil
+}
+
+// compare marks what may have changed since the commit that is remembered.
+func (g *group) compare(ctx context.Context, base string) error {
+	m := g.memory
+	if m.commit == base {
+		return nil
+	}
+	changed, err := map[string]bool(nil), error(nil)
+	if m.commit != "" {
+		// It fails where the mirror is a new one, without that commit.
+		if changed, err = g.mirror.Changed(ctx, m.commit, base); ctx.Err() != nil {
+			return err
 		}
 	}
-	blobs, err := g.mirror.Read(ctx, base, paths, patcher.MaxSize)
-	if err != nil {
-		return nil, err
+	for path, f := range m.files {
+		if m.commit == "" || err != nil || changed[path] {
+			f.stale = true
+		}
 	}
-	for path, f := range files {
-		b := blobs[path]
-		f.mode, f.content, f.err = b.Mode, b.Content, b.Err
+	m.commit = base
+	return nil
+}
+
+// find looks for the images in the files, where that is not known yet.
+func (g *group) find(ctx context.Context) error {
+	names := map[*manifest][]patcher.Name{}
+	var todo []*manifest
+	var ids []string
+	for _, f := range g.files {
+		if f.known.Err != nil {
+			continue
+		}
+		for _, d := range f.deployments {
+			if f.known.find(d.image) == nil && !slices.Contains(names[f], d.image) {
+				names[f] = append(names[f], d.image)
+			}
+		}
+		if names[f] != nil {
+			todo, ids = append(todo, f), append(ids, f.known.ID)
+		}
 	}
-	return files, nil
+	if len(todo) == 0 {
+		return nil
+	}
+	// A syntax tree is large: there are only as many as can be worked on.
+	loaded := make(chan *manifest)
+	var readers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(todo)) {
+		readers.Go(func() {
+			for f := range loaded {
+				g.note(f, names[f])
+			}
+		})
+	}
+	err := g.mirror.Load(ctx, ids, func(i int, content []byte) {
+		todo[i].content = content
+		loaded <- todo[i]
+	})
+	close(loaded)
+	readers.Wait()
+	return err
+}
+
+// note takes down where the images are in a file, whose content stays only if
+// one of them is to be changed.
+func (g *group) note(f *manifest, names []patcher.Name) {
+	defer g.recovered(f.deployments...)
+	parsed, err := patcher.Parse(f.content)
+	for _, name := range names {
+		f.known.note(name, parsed, err)
+	}
+	behind := func(d *deployment) bool {
+		return slices.ContainsFunc(f.known.find(d.image).images, func(i patcher.Image) bool { return i.Tag != d.want })
+	}
+	if !slices.ContainsFunc(f.deployments, behind) {
+		f.content = nil
+	}
 }
 
 // refuseConflicts ends Deployments that want different tags for one image:
 // whichever came last would win, in every pass anew.
-func (g *group) refuseConflicts(images map[*deployment][]patcher.Image) {
+func (g *group) refuseConflicts() {
 	claims := map[place][]*deployment{}
 	for _, d := range g.open() {
-		for _, i := range images[d] {
+		if len(d.file.deployments) == 1 {
+			continue
+		}
+		for _, i := range d.images {
 			at := place{d.path, i.Offset}
 			claims[at] = append(claims[at], d)
 		}
@@ -123,39 +198,6 @@ func (g *group) refuseConflicts(images map[*deployment][]patcher.Image) {
 				d.image, r.target.Key(), r.want, d.want)))
 		}
 	}
-}
-
-// change edits f for d and returns the commit to make, nil where an earlier
-// change has done it already.
-func (d *deployment) change(f *manifest) (*gitcli.Change, error) {
-	images, err := f.find(d.image)
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(images, func(i patcher.Image) bool { return i.Tag != d.want })
-	if i < 0 {
-		return nil, nil
-	}
-	content, err := f.parsed.SetTag(d.image, d.want)
-	if err != nil {
-		return nil, err
-	}
-	f.content, f.parsed = content, nil
-	if d.from = images[i].Tag; d.from == "" {
-		d.from = "latest" // what an image without a tag means
-	}
-	return &gitcli.Change{
-		Message: d.message(),
-		Files:   []gitcli.File{{Path: d.path, Mode: f.mode, Content: content}},
-	}, nil
-}
-
-// message is the commit's: a subject, and git trailers.
-func (d *deployment) message() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "chore(refs): update %s to %.12s\n\n", d.target.Key(), d.want)
-	fmt.Fprintf(&b, "Image: %s\nFrom: %s\nTo: %s\nApp-Repository: %s\n", d.image, d.from, d.want, d.app)
-	return b.String()
 }
 
 // inFile says where an error happened.

@@ -37,8 +37,9 @@ type Secrets interface {
 // that one group is worked on by one call at a time.
 type Reconciler struct {
 	Options
-	heads heads
-	waits waits
+	heads    heads
+	waits    waits
+	memories memories
 }
 
 // Options are what a Reconciler works with. All are required but Policy and
@@ -74,7 +75,11 @@ func GroupKey(t k8s.Target) string {
 // yet: it waits for its image, and is to be given to Group again after that
 // time.
 func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res Result, again time.Duration)) {
-	g := &group{Reconciler: r, stopping: func() bool { return ctx.Err() != nil }}
+	if len(jobs) == 0 {
+		return
+	}
+	g := &group{Reconciler: r, began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
+	g.memory = r.memories.of(GroupKey(jobs[0].Target), g.began)
 	for i, j := range jobs {
 		report := func(res Result, again time.Duration) { done(i, res, again) }
 		g.deployments = append(g.deployments, &deployment{job: j, target: j.Target, report: report})
@@ -85,7 +90,9 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 
 	defer func() {
 		g.notify(ctx)
-		g.tidy(ctx)
+		if g.mirror != nil {
+			g.mirror.Renew()
+		}
 		if g.identity != nil {
 			g.identity.Release()
 		}
@@ -116,12 +123,16 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 // group is one call of Group.
 type group struct {
 	*Reconciler
+	began       time.Time
 	stopping    func() bool // the operator is shutting down
 	deployments []*deployment
 	manifests   gitcli.Remote
 	branch      string
 	identity    *gitcli.Identity
 	mirror      *gitcli.Mirror
+	memory      *memory
+	files       []*manifest   // those that the deployments want
+	written     []*deployment // those with a commit, in order
 	secrets     memo[k8s.SecretRef, map[string][]byte]
 	looks       memo[look, bool]
 	states      memo[commit, builds.State]
@@ -134,12 +145,15 @@ type group struct {
 type deployment struct {
 	job    Job
 	target k8s.Target
-	app    gitcli.Remote
-	image  patcher.Name
-	path   string // in the manifests repository, canonical
+	*reading
 	head   string // the app's commit, once it is known
 	want   string // the tag it asks for
-	from   string // the tag that the change replaces, once it is planned
+	file   *manifest
+	images []patcher.Image // its images in the file
+	behind string          // the first of them that has another tag
+	step   int             // of the file's edits; 0: another deployment's does it too
+	from   string          // the tag that it replaces
+	err    error           // why the file cannot be changed for it
 	report func(Result, time.Duration)
 	ended  bool
 	result Result        // once ended
@@ -221,33 +235,52 @@ func (g *group) parse(d *deployment) error {
 	if err := d.target.Invalid(); err != nil {
 		return err
 	}
-	var err error
-	if g.manifests, err = gitcli.ParseRemote(c.ManifestRepository); err != nil {
-		return fmt.Errorf("gitops.operator.manifest_repository: %w", err)
-	}
-	if d.app, err = gitcli.ParseRemote(c.AppRepository); err != nil {
-		return fmt.Errorf("gitops.operator.app_repository: %w", err)
-	}
-	if d.app.Same(g.manifests) {
-		return fmt.Errorf("gitops.operator.app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", d.app)
-	}
-	if err = gitcli.CheckBranch(c.ObserveBranch); err != nil {
-		return fmt.Errorf("gitops.operator.observe_branch: %w", err)
-	}
-	g.branch = c.ObserveBranch
-	if d.path, err = gitcli.CheckPath(c.DeploymentPath); err != nil {
-		return fmt.Errorf("gitops.operator.deployment_path: %w", err)
-	}
-	if d.image, err = patcher.ParseName(c.ImageName, c.RegistryURL == nil); err != nil {
-		return fmt.Errorf("gitops.operator.image_name: %w", err)
-	}
+	of := annotations{manifests: c.ManifestRepository, app: c.AppRepository, branch: c.ObserveBranch, path: c.DeploymentPath, image: c.ImageName, anyRegistry: c.RegistryURL == nil}
 	if c.RegistryURL != nil {
-		d.image = d.image.Or(registryHost(*c.RegistryURL))
+		of.registry = *c.RegistryURL
 	}
+	d.reading = g.memory.readings[d.target.Key()]
+	if d.reading == nil || d.reading.of != of {
+		var err error
+		if d.reading, err = of.read(); err != nil {
+			return err
+		}
+		g.memory.readings[d.target.Key()] = d.reading
+	}
+	d.reading.used = g.began
+	g.manifests, g.branch = d.reading.manifests, of.branch
 	if err := g.Policy.Allow(d.target.Namespace, c.SSHKey()); err != nil {
 		return fmt.Errorf("read SSH key: %w", err)
 	}
 	return nil
+}
+
+// read parses the annotations.
+func (a annotations) read() (*reading, error) {
+	r := &reading{of: a}
+	var err error
+	if r.manifests, err = gitcli.ParseRemote(a.manifests); err != nil {
+		return nil, fmt.Errorf("gitops.operator.manifest_repository: %w", err)
+	}
+	if r.app, err = gitcli.ParseRemote(a.app); err != nil {
+		return nil, fmt.Errorf("gitops.operator.app_repository: %w", err)
+	}
+	if r.app.Same(r.manifests) {
+		return nil, fmt.Errorf("gitops.operator.app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", r.app)
+	}
+	if err = gitcli.CheckBranch(a.branch); err != nil {
+		return nil, fmt.Errorf("gitops.operator.observe_branch: %w", err)
+	}
+	if r.path, err = gitcli.CheckPath(a.path); err != nil {
+		return nil, fmt.Errorf("gitops.operator.deployment_path: %w", err)
+	}
+	if r.image, err = patcher.ParseName(a.image, a.anyRegistry); err != nil {
+		return nil, fmt.Errorf("gitops.operator.image_name: %w", err)
+	}
+	if !a.anyRegistry {
+		r.image = r.image.Or(registryHost(a.registry))
+	}
+	return r, nil
 }
 
 // identify reads the group's SSH key.
@@ -356,52 +389,39 @@ func (g *group) update(ctx context.Context, base string) error {
 
 // attempt plans and pushes once.
 func (g *group) attempt(ctx context.Context, base string) error {
-	changes, err := g.plan(ctx, base)
-	if err != nil || len(g.open()) == 0 {
+	if err := g.plan(ctx, base); err != nil || len(g.open()) == 0 {
 		return err
 	}
-	commits, err := g.mirror.Commit(ctx, base, changes, time.Now())
+	if err := g.load(ctx); err != nil {
+		return err
+	}
+	commits, err := g.mirror.Commit(ctx, base, g.changes(), time.Now())
 	if err != nil {
 		return err
 	}
-	if !g.DryRun {
-		if err := g.mirror.Push(ctx, base, commits[len(commits)-1]); err != nil {
+	if !g.DryRun && len(commits) > 0 {
+		tip := commits[len(commits)-1]
+		if err := g.mirror.Push(ctx, base, tip); err != nil {
 			return err
 		}
+		g.remember(tip)
 	}
-	for _, d := range g.open() {
-		if d.from == "" { // done by the commit of another Deployment on the same file
-			g.upToDate(d)
-			continue
-		}
+	for i, d := range g.written {
 		res := patched(d.target, d.from, d.want, g.DryRun)
 		fields := append(about(d.target), zap.String("from", d.from), zap.String("to", d.want),
 			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.path))
 		if !g.DryRun {
-			fields = append(fields, zap.String("commit", commits[0]))
+			fields = append(fields, zap.String("commit", commits[i]))
 		}
 		g.Log.Info(res.Message, fields...)
-		commits = commits[1:]
 		g.waits.forget(d.target.Key())
 		g.tell(d, notify.Success(res.Message))
 		d.end(res, 0)
 	}
+	for _, d := range g.open() { // done by the commit of another on the same file
+		g.upToDate(d)
+	}
 	return nil
-}
-
-// tidy replaces a mirror that has grown too large. The results are out by then:
-// nobody waits for it but the repository's next group.
-func (g *group) tidy(ctx context.Context) {
-	if g.mirror == nil || !g.mirror.Overgrown() {
-		return
-	}
-	err := g.mirror.Delete()
-	if err == nil {
-		_, err = g.mirror.Fetch(ctx)
-	}
-	if err != nil {
-		g.Log.Warn("mirror not renewed", zap.String("repository", g.manifests.String()), zap.Error(err))
-	}
 }
 
 func about(t k8s.Target) []zap.Field {

@@ -1,0 +1,124 @@
+package gitcli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A mirror that is in use grows with every fetch and every commit. Instead of
+// tidying it up, a new one is cloned beside it, in the background; the next use
+// takes that in its place. Nobody waits for it.
+
+// renewalPause is how long a renewal that failed is not tried again.
+const renewalPause = 10 * time.Minute
+
+// renewals are the mirrors that are being cloned anew, and those where it
+// failed, until when not to try again.
+type renewals struct {
+	mu      sync.Mutex
+	blocked map[string]time.Time
+	running sync.WaitGroup
+}
+
+// begin reports whether a renewal of the folder may begin.
+func (r *renewals) begin(dir string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if until, ok := r.blocked[dir]; ok && (until.IsZero() || now.Before(until)) {
+		return false
+	}
+	if r.blocked == nil {
+		r.blocked = map[string]time.Time{}
+	}
+	r.blocked[dir] = time.Time{} // until it has ended
+	r.running.Add(1)
+	return true
+}
+
+func (r *renewals) end(dir string, err error) {
+	defer r.running.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.blocked, dir)
+	if err != nil {
+		r.blocked[dir] = time.Now().Add(renewalPause)
+	}
+}
+
+// Renew begins to replace a mirror that has grown too large, in the background.
+func (m *Mirror) Renew() {
+	if !m.overgrown() || !m.c.renewals.begin(m.dir, time.Now()) {
+		return
+	}
+	m.id.hold()
+	m.c.wg.Go(func() {
+		defer m.id.Release()
+		err := m.prepare(m.c.ctx)
+		if err != nil && m.c.ctx.Err() == nil {
+			m.c.opt.Log.Warn("mirror not renewed", zap.String("repository", m.remote.url), zap.String("branch", m.branch), zap.Error(err))
+		}
+		m.c.renewals.end(m.dir, err)
+	})
+}
+
+// Settle waits for the renewals that are under way.
+func (c *Client) Settle(ctx context.Context) {
+	settled := make(chan struct{})
+	c.wg.Go(func() {
+		c.renewals.running.Wait()
+		close(settled)
+	})
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+}
+
+func (m *Mirror) next() string { return m.dir + ".next" }
+
+// prepare makes the mirror that is to come next.
+func (m *Mirror) prepare(ctx context.Context) error {
+	if err := m.cloneInto(ctx, m.next()+".new"); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(m.next()); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
+	}
+	if err := os.Rename(m.next()+".new", m.next()); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
+	}
+	return nil
+}
+
+// takeNext puts the next mirror, if there is one, in the place of this one.
+func (m *Mirror) takeNext() error {
+	if _, err := os.Lstat(m.next()); err != nil {
+		return nil
+	}
+	old := m.dir + ".old"
+	if err := os.RemoveAll(old); err != nil {
+		return fmt.Errorf("renew mirror: %w", err)
+	}
+	if err := os.Rename(m.dir, old); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("renew mirror: %w", err)
+	}
+	if err := os.Rename(m.next(), m.dir); err != nil {
+		return fmt.Errorf("renew mirror: %w", err)
+	}
+	m.c.wg.Go(func() { os.RemoveAll(old) }) // what stays is removed next time
+	return nil
+}
+
+// overgrown says that so many packs or loose objects have gathered that a new
+// clone is cheaper than going on.
+func (m *Mirror) overgrown() bool {
+	packs, _ := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
+	loose, _ := os.ReadDir(filepath.Join(m.dir, "objects", "17"))
+	return len(packs) > maxPacks || len(loose) > maxLooseInSample
+}

@@ -65,6 +65,7 @@ type Client struct {
 	conns      map[connKey]*conn
 	hosts      map[string]chan struct{} // one place per command that may run on a host at once
 	serial     int                      // names sockets
+	clean      map[string]bool          // mirrors without leftovers of a git that died
 	wg         sync.WaitGroup
 	renewals   renewals
 }
@@ -88,6 +89,7 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 		identities: map[string]*Identity{},
 		conns:      map[connKey]*conn{},
 		hosts:      map[string]chan struct{}{},
+		clean:      map[string]bool{},
 	}
 	var err error
 	if c.git, err = exec.LookPath("git"); err != nil {

@@ -54,7 +54,7 @@ func (m *Mirror) tracking() string { return "refs/remotes/origin/" + m.branch }
 // local is a command on the mirror itself.
 func (m *Mirror) local(op string, args ...string) command {
 	args = append([]string{"--git-dir=" + m.dir, "-c", "gc.auto=0", "-c", "core.hooksPath=/dev/null"}, args...)
-	return command{op: op, remote: m.remote, branch: m.branch, args: args}
+	return command{op: op, remote: m.remote, branch: m.branch, args: args, mirror: m.dir}
 }
 
 // Fetch brings the mirror up to the remote branch's head and returns that
@@ -67,6 +67,7 @@ func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 	if _, err := os.Stat(filepath.Join(m.dir, "HEAD")); err != nil {
 		return m.clone(ctx)
 	}
+	m.removeLeftovers()
 	cmd := m.local("fetch", "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
 		"--no-recurse-submodules", "--end-of-options", m.remote.url, "+"+m.ref()+":"+m.tracking())
 	_, err := m.c.onConnection(ctx, cmd, m.id)

@@ -32,6 +32,8 @@ type command struct {
 	net *lease
 	// once: never repeat it on a fresh connection.
 	once bool
+	// mirror is the folder of the mirror that it works on; empty: none.
+	mirror string
 	// remote and branch are for errors and logs.
 	op     string
 	remote Remote
@@ -78,6 +80,9 @@ func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
 	c.opt.Log.Debug("git", zap.Strings("args", cmd.args), zap.Duration("duration", time.Since(begin)),
 		zap.Int("exit_code", p.ProcessState.ExitCode()), zap.Int("bytes", out.Len()))
 
+	if code := p.ProcessState.ExitCode(); cmd.mirror != "" && code != 0 && code != 1 { // 1 is git's no
+		c.died(cmd.mirror)
+	}
 	switch {
 	case err == nil:
 		return out.Bytes(), nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/test/world"
@@ -152,4 +153,53 @@ func TestSameRepositoryHoweverItIsWritten(t *testing.T) {
 			t.Errorf("%s is the same as %s", s, one)
 		}
 	}
+}
+
+// What a killed git leaves behind is removed, at the first fetch of a process
+// and at the first after the kill; a branch with such a name stays.
+func TestLeftoversAreRemoved(t *testing.T) {
+	const branch = "tmp_1/fast_import_crash_1.keep"
+	w := world.New(t)
+	w.Commit(manifests, map[string]string{"a": "1"})
+	w.Git(manifests, "branch", branch)
+	cache := t.TempDir()
+	same := func(o *gitcli.Options) { o.CacheDir = cache }
+	open := func(c *gitcli.Client) *gitcli.Mirror { return open(t, c, w.Remote(manifests), branch, w.Identity(c)) }
+	first := w.Client(same)
+	m := open(first)
+	base := fetch(t, m)
+	dirs, _ := filepath.Glob(filepath.Join(cache, "0", "manifests-*"))
+	if len(dirs) != 1 {
+		t.Fatal(dirs)
+	}
+	left := []string{"HEAD.lock", "shallow.lock", "packed-refs.lock", "refs/remotes/origin/tmp_1/x.lock",
+		"fast_import_crash_17", "objects/17/tmp_obj_x", "objects/pack/tmp_pack_x", "objects/pack/pack-17.keep"}
+	litter := func() {
+		for _, l := range left {
+			file := filepath.Join(dirs[0], l)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o444)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(m *gitcli.Mirror) {
+		t.Helper()
+		fetch(t, m)
+		for _, l := range left {
+			if _, err := os.Stat(filepath.Join(dirs[0], l)); err == nil {
+				t.Errorf("%s is left", l)
+			}
+		}
+	}
+	if _, err := m.Commit(t.Context(), strings.Repeat("1", 40), []gitcli.Change{change("a", "2")}, time.Now()); err == nil {
+		t.Fatal("committed on top of nothing")
+	}
+	litter()
+	check(m)
+	if got := fetch(t, m); got != base {
+		t.Errorf("at %s, want %s", got, base)
+	}
+	first.Close()
+	litter()
+	check(open(w.Client(same)))
 }

@@ -1,0 +1,54 @@
+package gitcli
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A git that is killed leaves locks and temporary files in its mirror. A mirror
+// has one user at a time, so what is found there between two commands belongs
+// to nobody: a lock would only block, and the rest would pile up.
+
+// removeLeftovers removes them before the first fetch of this process, and
+// before the next one whenever a git command has died since.
+func (m *Mirror) removeLeftovers() {
+	m.c.mu.Lock()
+	clean := m.c.clean[m.dir]
+	m.c.clean[m.dir] = true
+	m.c.mu.Unlock()
+	if clean {
+		return
+	}
+	// What cannot be removed, git will complain of.
+	filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if rel, err := filepath.Rel(m.dir, path); err == nil && leftover(filepath.ToSlash(rel)) {
+			os.RemoveAll(path)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+		}
+		return nil
+	})
+}
+
+// leftover says whether a path of a mirror is something that git removes or
+// renames before it ends. No branch can have such a name.
+func leftover(path string) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	if strings.HasSuffix(name, ".lock") || strings.HasPrefix(path, "fast_import_crash_") {
+		return true
+	}
+	return strings.HasPrefix(path, "objects/") && (strings.HasPrefix(name, "tmp_") || strings.HasSuffix(name, ".keep"))
+}
+
+// died notes that a git command on a mirror did not end by itself.
+func (c *Client) died(mirror string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.clean, mirror)
+}

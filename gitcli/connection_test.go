@@ -1,8 +1,10 @@
 package gitcli_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -181,6 +183,7 @@ func TestKeyFilesArePrivateAndGo(t *testing.T) {
 			t.Errorf("%s: %v %v, want %o", path, st.Mode(), err, want)
 		}
 	}
+	overwritten := watchKey(t, files[0])
 	first.Release()
 	if len(keyFiles(t)) != 1 {
 		t.Error("the key file went while it was in use")
@@ -188,6 +191,24 @@ func TestKeyFilesArePrivateAndGo(t *testing.T) {
 	second.Release()
 	if left := keyFiles(t); len(left) != 0 {
 		t.Errorf("left: %v", left)
+	}
+	overwritten()
+}
+
+// watchKey returns a check that what the key file held was overwritten, and not
+// only unlinked.
+func watchKey(t *testing.T, file string) func() {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		defer f.Close()
+		if b, err := io.ReadAll(f); err != nil || len(b) == 0 || len(bytes.Trim(b, "\x00")) > 0 {
+			t.Errorf("the key's blocks hold %d bytes of it, %v", len(bytes.Trim(b, "\x00")), err)
+		}
 	}
 }
 
@@ -239,7 +260,9 @@ func TestNextStartRemovesWhatACrashLeft(t *testing.T) {
 	if err == nil || !strings.HasSuffix(left, "/key") {
 		t.Fatalf("the child was to leave a key and be killed: %v %s", err, out)
 	}
+	overwritten := watchKey(t, left)
 	w.Client()
+	overwritten()
 	if _, err := os.Stat(filepath.Dir(filepath.Dir(left))); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is still there: %v", left, err)
 	}
@@ -275,7 +298,9 @@ func TestCloseEndsEverything(t *testing.T) {
 	if _, err := client.Head(t.Context(), w.Remote("kainlite/blog"), "master", id); err != nil {
 		t.Fatal(err)
 	}
+	overwritten := watchKey(t, keyFiles(t)[0])
 	client.Close()
+	overwritten()
 	if left := append(keyFiles(t), childrenOf(t, "ssh ")...); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}

@@ -77,7 +77,7 @@ func removeStaleRunDirs(base string) {
 			continue
 		}
 		if tryLock(f) == nil {
-			os.RemoveAll(dir)
+			removeKeys(dir)
 		}
 		f.Close()
 	}

@@ -186,7 +186,7 @@ func (c *Client) cacheDir() (string, error) {
 
 func (c *Client) closeFolders() {
 	if c.run != "" {
-		os.RemoveAll(c.run)
+		removeKeys(c.run)
 		c.lock.Close()
 	}
 	if c.cache.lock != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -67,7 +68,7 @@ func (c *Client) Acquire(key Key) (*Identity, error) {
 	}
 	i := &Identity{c: c, name: key.Name, id: id, dir: filepath.Join(c.run, "k-"+id), refs: 1}
 	if err := i.write(private, hosts); err != nil {
-		os.RemoveAll(i.dir)
+		removeKeys(i.dir)
 		return nil, fmt.Errorf("write key file: %w", err)
 	}
 	c.identities[id] = i
@@ -103,8 +104,37 @@ func (i *Identity) Release() {
 	defer i.c.mu.Unlock()
 	if i.refs--; i.refs == 0 {
 		delete(i.c.identities, i.id)
-		os.RemoveAll(i.dir)
+		removeKeys(i.dir)
 	}
+}
+
+// removeKeys removes a folder after it has overwritten the keys in it and in
+// the folders directly below: where a run folder is not memory-backed, their
+// blocks would stay readable on the disk.
+func removeKeys(dir string) error {
+	for _, pattern := range []string{"key", "*/key"} {
+		files, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, file := range files {
+			overwrite(file) // what cannot be overwritten is removed all the same
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+func overwrite(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(make([]byte, st.Size())); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // knownHosts reads the host keys to trust, afresh.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -265,10 +264,12 @@ func (o *operator) stop() {
 
 func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var s cli.Settings
+	var serve cli.Serve
 	fs := cli.New("serve", "[flags]")
-	listen := fs.String("listen", ":8000", "HTTP `ADDR`")
+	serve.Define(fs)
 	s.Define(fs)
 	check := func(rest []string) {
+		serve.Check(fs)
 		s.Check(fs)
 		fs.NoArguments(rest)
 	}
@@ -280,21 +281,19 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return cli.CannotRun(stderr, err)
 	}
 	defer o.stop()
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", *listen)
+	handler, err := o.handler(serve)
 	if err != nil {
 		return cli.CannotRun(stderr, err)
 	}
-	o.log.Named("main").Info("listening", zap.String("address", l.Addr().String()), zap.String("version", versionLine()))
-	server := &http.Server{
-		Handler: o.api.Handler(),
-		// No ReadTimeout: it would also end requests that wait for a pass.
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          zap.NewStdLog(o.log.Named("httpapi")),
+	server, err := httpapi.Listen(ctx, httpapi.ServerOptions{
+		Address: serve.Listen, CertFile: serve.TLSCert, KeyFile: serve.TLSKey, Log: o.log.Named("httpapi"),
+	})
+	if err != nil {
+		return cli.CannotRun(stderr, err)
 	}
+	o.log.Named("main").Info("listening", zap.String("address", server.Addr().String()), zap.Bool("tls", server.Secure()), zap.String("version", versionLine()))
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(handler) }()
 	select {
 	case err := <-served:
 		return cli.CannotRun(stderr, err)
@@ -307,9 +306,22 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	last, cancel := context.WithTimeout(context.Background(), answerGrace)
 	defer cancel()
 	server.Shutdown(last)
-	server.Close()
 	<-served
 	return cli.ExitOK
+}
+
+// handler is what serve answers with: to all, or to those who know the token.
+func (o *operator) handler(serve cli.Serve) (http.Handler, error) {
+	log := o.log.Named("httpapi")
+	handler := o.api.Handler()
+	if serve.TokenFile != "" {
+		token, err := httpapi.OpenSecretFile(serve.TokenFile, log)
+		if err != nil {
+			return nil, fmt.Errorf("read --auth-token-file: %w", err)
+		}
+		handler = httpapi.Guard{Token: token, ProtectMetrics: serve.ProtectMetrics}.Wrap(handler)
+	}
+	return handler, nil
 }
 
 func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +37,10 @@ func TestMain(m *testing.M) {
 //	show REPO PATH      print a file at the head of master
 //	git REPO ARGS...    run git on the repository
 //	serve ARGS...       start the operator in the background; $URL is where it listens
-//	[!] curl [-X METHOD] PATH  ask it, print the body; ! expects a status of 400 or more
+//	[!] curl [-X METHOD] [-H HEADER] [-d FILE] [--cacert FILE] PATH
+//	                    ask it, print the body; ! expects a status of 400 or more
+//	cert NAME CERT KEY  write a certificate for NAME that vouches for itself, and its key
+//	sign VAR SECRET FILE  set VAR to the HMAC-SHA256 of FILE, hexadecimal, with the secret in the file SECRET
 //	stop                end it, as Kubernetes does
 //
 // $GIT is the URL that all repositories are below. Files below cluster/ have
@@ -51,6 +53,7 @@ func TestStories(t *testing.T) {
 		Setup:               setUpStory,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"commit": scriptCommit, "show": scriptShow, "git": scriptGit, "serve": scriptServe, "curl": scriptCurl, "stop": scriptStop,
+			"cert": scriptCert, "sign": scriptSign,
 		},
 	})
 }
@@ -147,10 +150,16 @@ func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
 	lines := bufio.NewScanner(log)
 	var all strings.Builder
 	for lines.Scan() {
-		var entry struct{ Msg, Address string }
+		var entry struct {
+			Msg, Address string
+			TLS          bool
+		}
 		json.Unmarshal(lines.Bytes(), &entry)
 		if entry.Msg == "listening" {
 			ts.Setenv("URL", "http://"+entry.Address)
+			if entry.TLS {
+				ts.Setenv("URL", "https://"+entry.Address)
+			}
 			break
 		}
 		all.WriteString(lines.Text() + "\n")
@@ -170,25 +179,6 @@ func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Defer(func() { stop() })
 	ts.Value(operators).(map[string]func() error)["operator"] = stop
-}
-
-func scriptCurl(ts *testscript.TestScript, neg bool, args []string) {
-	method := http.MethodGet
-	if args[0] == "-X" {
-		method, args = args[1], args[2:]
-	}
-	req, err := http.NewRequest(method, ts.Getenv("URL")+args[0], nil)
-	ts.Check(err)
-	resp, err := http.DefaultClient.Do(req)
-	ts.Check(err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	ts.Check(err)
-	ts.Stdout().Write(body)
-	if (resp.StatusCode >= 400) != neg {
-		ts.Fatalf("%s %s: %s: %s", method, args[0], resp.Status, body)
-	}
-	fmt.Fprintln(ts.Stderr(), resp.Status, resp.Header.Get("Content-Type"))
 }
 
 func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {

@@ -78,7 +78,7 @@ func (a *API) Handler() http.Handler {
 		w.Header().Set("Allow", allow)
 		fail(w, http.StatusMethodNotAllowed, "method not allowed: use "+allow)
 	})
-	return r
+	return sameSite(r)
 }
 
 // reconcile runs a pass and answers with what became of each Deployment.

@@ -166,6 +166,7 @@ func TestReadTellsWhatIsNoFile(t *testing.T) {
 		gitrepo.Change{Path: "link", Mode: "120000", Content: "/etc/passwd"},
 		gitrepo.Change{Path: "module", Mode: "160000", Content: strings.Repeat("1", 40)},
 		gitrepo.Change{Path: "dir/file", Content: "z"},
+		gitrepo.Change{Path: "dir2/file", Content: "z"},
 		gitrepo.Change{Path: "linkdir", Mode: "120000", Content: "dir"},
 		gitrepo.Change{Path: "large", Content: strings.Repeat("x", 1001)},
 	)
@@ -174,12 +175,13 @@ func TestReadTellsWhatIsNoFile(t *testing.T) {
 	}
 	m := mirror(t, w, w.Client())
 	fetch(t, m)
-	blobs, err := read(t, m, head, []string{"file", "script", "link", "module", "dir", "linkdir/file", "large", "nope"}, 1000)
+	blobs, err := read(t, m, head, []string{"file", "script", "link", "module", "dir", "dir2", "dir2/file", "linkdir/file", "large", "nope"}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"file": "100644", "script": "100755",
+		"file": "100644", "script": "100755", "dir2/file": "100644",
+		"dir2":         "not a regular file: a folder",
 		"link":         "not a regular file: a symbolic link: give the path of the file itself",
 		"module":       "not a regular file: a submodule",
 		"dir":          "not a regular file: a folder",

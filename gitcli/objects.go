@@ -84,7 +84,7 @@ func (m *Mirror) List(ctx context.Context, commit string, paths []string, maxSiz
 }
 
 func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSize int64, entries map[string]Entry) error {
-	out, err := m.c.runGit(ctx, m.local("list files", append([]string{"ls-tree", "-z", "-l", "--full-tree", commit, "--"}, paths...)...))
+	out, err := m.c.runGit(ctx, m.local("list files", append([]string{"ls-tree", "-z", "-l", "-t", "--full-tree", commit, "--"}, paths...)...))
 	if err != nil {
 		return err
 	}

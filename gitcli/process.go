@@ -42,6 +42,8 @@ type command struct {
 	stdout io.Writer
 	// timeout is in place of Options.Timeout.
 	timeout time.Duration
+	// env is added to the environment.
+	env []string
 }
 
 // runGit runs git in an environment of its own and returns its standard output.
@@ -69,7 +71,7 @@ func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
 	out := capped{max: maxStdout}
 	stderr := &tail{max: maxStderr}
 	p := exec.Command(c.git, cmd.args...)
-	p.Env = c.environment(cmd.net)
+	p.Env = append(c.environment(cmd.net), cmd.env...)
 	p.Dir = c.home
 	p.Stdin, p.Stdout, p.Stderr = cmd.stdin, &out, stderr
 	if cmd.stdout != nil {

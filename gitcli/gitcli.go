@@ -65,7 +65,7 @@ type Client struct {
 	conns      map[connKey]*conn
 	hosts      map[string]chan struct{} // one place per command that may run on a host at once
 	serial     int                      // names sockets
-	clean      map[string]bool          // mirrors without leftovers of a git that died
+	clean      map[string]bool          // mirrors without leftovers of a git that was killed
 	wg         sync.WaitGroup
 	renewals   renewals
 }

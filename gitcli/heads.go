@@ -23,10 +23,18 @@ func (c *Client) Head(ctx context.Context, r Remote, branch string, id *Identity
 		return "", err
 	}
 	head, standard := parseHeads(string(out), ref)
-	if head == "" {
-		return "", missingBranch(cmd, len(out) == 0, standard)
+	if head != "" {
+		return head, nil
 	}
-	return head, nil
+	empty := len(out) == 0
+	if empty { // or only without its default branch
+		cmd.args = []string{"ls-remote", "--heads", "--end-of-options", r.url}
+		if out, err = c.onConnection(ctx, cmd, id); err != nil {
+			return "", err
+		}
+		empty = len(out) == 0
+	}
+	return "", missingBranch(cmd, empty, standard)
 }
 
 // parseHeads reads ls-remote's output: the commit of ref, and the default

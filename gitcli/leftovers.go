@@ -12,7 +12,7 @@ import (
 // to nobody: a lock would only block, and the rest would pile up.
 
 // removeLeftovers removes them before the first fetch of this process, and
-// before the next one whenever a git command has died since.
+// before the next one whenever a git command has failed since.
 func (m *Mirror) removeLeftovers() {
 	m.c.mu.Lock()
 	clean := m.c.clean[m.dir]
@@ -46,8 +46,9 @@ func leftover(path string) bool {
 	return strings.HasPrefix(path, "objects/") && (strings.HasPrefix(name, "tmp_") || strings.HasSuffix(name, ".keep"))
 }
 
-// died notes that a git command on a mirror did not end by itself.
-func (c *Client) died(mirror string) {
+// failed notes that a git command on a mirror did. It may have been killed, or
+// a git that it had started.
+func (c *Client) failed(mirror string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.clean, mirror)

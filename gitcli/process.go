@@ -82,8 +82,8 @@ func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
 	c.opt.Log.Debug("git", zap.Strings("args", cmd.args), zap.Duration("duration", time.Since(begin)),
 		zap.Int("exit_code", p.ProcessState.ExitCode()), zap.Int("bytes", out.Len()))
 
-	if code := p.ProcessState.ExitCode(); cmd.mirror != "" && code != 0 && code != 1 { // 1 is git's no
-		c.died(cmd.mirror)
+	if cmd.mirror != "" && !p.ProcessState.Success() {
+		c.failed(cmd.mirror)
 	}
 	switch {
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -191,7 +192,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 			}
 		}
 	}
-	if _, err := m.Commit(t.Context(), strings.Repeat("1", 40), []gitcli.Change{change("a", "2")}, time.Now()); err == nil {
+	if _, err := m.Commit(t.Context(), strings.Repeat("1", 40), slices.Values([]gitcli.Change{change("a", "2")}), time.Now()); err == nil {
 		t.Fatal("committed on top of nothing")
 	}
 	litter()

@@ -28,6 +28,9 @@ func TestRemoteOutcomesAreTyped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.App("kainlite/headless")
+	w.Git("kainlite/headless", "branch", "-m", "master", "other")
+	w.Git("kainlite/headless", "symbolic-ref", "HEAD", "refs/heads/gone")
 	strangerKey, _, err := gitserver.NewKey()
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +59,10 @@ func TestRemoteOutcomesAreTyped(t *testing.T) {
 		{
 			name: "repository empty", url: w.Server.URL("kainlite/empty.git"), kind: gitcli.ErrEmptyRepository,
 			text: "branch master: repository is empty: push a first commit",
+		},
+		{
+			name: "default branch missing", url: w.Server.URL("kainlite/headless.git"), kind: gitcli.ErrBranchMissing,
+			text: "branch master: branch not found: create it, or set gitops.operator.observe_branch",
 		},
 		{
 			name: "repository missing", url: w.Server.URL("kainlite/nope.git"), kind: gitcli.ErrRepositoryMissing,

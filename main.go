@@ -120,14 +120,15 @@ type source interface {
 
 // operator is the wired rooms.
 type operator struct {
-	log      *zap.Logger
-	git      *gitcli.Client
-	source   source
-	unwatch  func() // ends the source
-	registry *registry.Client
-	notify   *notify.Notifier
-	queue    *queue.Queue[k8s.Target, reconcile.Result]
-	api      *httpapi.API
+	log        *zap.Logger
+	git        *gitcli.Client
+	source     source
+	unwatch    func() // ends the source
+	registry   *registry.Client
+	notify     *notify.Notifier
+	reconciler *reconcile.Reconciler
+	queue      *queue.Queue[k8s.Target, reconcile.Result]
+	api        *httpapi.API
 }
 
 func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, error) {
@@ -152,7 +153,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	o.registry = registry.New(registry.Options{Insecure: s.Insecure, Log: log.Named("registry")})
 	o.notify = notify.New(notify.Options{Log: log.Named("notify")})
 	metrics := telemetry.NewMetrics()
-	reconciler := reconcile.New(reconcile.Options{
+	o.reconciler = reconcile.New(reconcile.Options{
 		Git: o.git, Secrets: o.source, Policy: s.Policy, Registry: o.registry, Builds: github, Notify: o.notify,
 		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"),
 	})
@@ -180,7 +181,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted}), append(index, i)
 			}
 		}
-		reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) { end(index[i], r, again) })
+		o.reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) { end(index[i], r, again) })
 	}
 	o.queue = queue.New(s.Workers, work, queue.Options[k8s.Target, reconcile.Result]{
 		Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result {
@@ -253,6 +254,7 @@ func (o *operator) closeQueue() {
 // stop ends everything, the queue first.
 func (o *operator) stop() {
 	o.closeQueue()
+	o.reconciler.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
 	defer cancel()
 	o.notify.Close(ctx)

@@ -91,8 +91,8 @@ func (i *Identity) hostsFile() string { return filepath.Join(i.dir, "known_hosts
 // ID names the key and its known hosts by their content, without showing them.
 func (i *Identity) ID() string { return i.id }
 
-// hold begins one more use of the identity.
-func (i *Identity) hold() {
+// Hold begins one more use of the identity.
+func (i *Identity) Hold() {
 	i.c.mu.Lock()
 	defer i.c.mu.Unlock()
 	i.refs++

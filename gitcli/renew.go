@@ -56,7 +56,7 @@ func (m *Mirror) Renew() {
 	if !m.overgrown() || !m.c.renewals.begin(m.dir, time.Now()) {
 		return
 	}
-	m.id.hold()
+	m.id.Hold()
 	m.c.wg.Go(func() {
 		defer m.id.Release()
 		err := m.prepare(m.c.ctx)

@@ -2,25 +2,31 @@ package reconcile
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/kainlite/gitops-operator/gitcli"
 )
 
 // heads lets the groups of a pass share look-ups of app heads. A look-up serves
 // whoever asked before it started: then it saw what was pushed until they asked.
+// It goes on when those who wait for it do not, and there is one at a time for
+// each head: a repository that hangs takes one place on its host, however often
+// it is asked for.
 type heads struct {
 	mu      sync.Mutex
 	lookups map[headKey]*lookup
 	swept   time.Time
+	running sync.WaitGroup
 }
 
 type headKey struct{ url, branch, identity string }
 
 type lookup struct {
-	started time.Time
+	started time.Time // zero: it has not
 	done    chan struct{}
-	head    string
+	head    string // once done
 	err     error
 }
 
@@ -28,31 +34,39 @@ type lookup struct {
 // wait for a worker.
 const keepHeads = 10 * time.Minute
 
-// get returns the outcome of a look-up that started at since or later.
-func (h *heads) get(ctx context.Context, key headKey, since time.Time, look func() (string, error)) (string, error) {
+// get returns a look-up that starts at since or later; where there is none, it
+// makes one, which holds the identity that look uses.
+func (h *heads) get(key headKey, since time.Time, id *gitcli.Identity, look func() (string, error)) *lookup {
 	h.mu.Lock()
-	l := h.lookups[key]
-	if l != nil && !l.started.Before(since) {
-		h.mu.Unlock()
-		select {
-		case <-l.done:
-			return l.head, l.err
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
-		}
+	defer h.mu.Unlock()
+	last := h.lookups[key]
+	if last != nil && (last.started.IsZero() || !last.started.Before(since)) {
+		return last
 	}
-	now := time.Now()
-	l = &lookup{started: now, done: make(chan struct{}), err: errors.New("look-up did not end")}
 	if h.lookups == nil {
 		h.lookups = map[headKey]*lookup{}
 	}
-	h.sweep(now)
+	h.sweep(time.Now())
+	l := &lookup{done: make(chan struct{})}
 	h.lookups[key] = l
-	h.mu.Unlock()
-
-	defer close(l.done)
-	l.head, l.err = look()
-	return l.head, l.err
+	id.Hold()
+	h.running.Go(func() {
+		defer close(l.done)
+		defer id.Release()
+		defer func() {
+			if v := recover(); v != nil {
+				l.err = fmt.Errorf("internal error, please report it: %v", v)
+			}
+		}()
+		if last != nil {
+			<-last.done
+		}
+		h.mu.Lock()
+		l.started = time.Now()
+		h.mu.Unlock()
+		l.head, l.err = look()
+	})
+	return l
 }
 
 func (h *heads) sweep(now time.Time) {
@@ -61,8 +75,108 @@ func (h *heads) sweep(now time.Time) {
 	}
 	h.swept = now
 	for key, l := range h.lookups {
-		if now.Sub(l.started) > keepHeads {
+		if !l.started.IsZero() && now.Sub(l.started) > keepHeads {
 			delete(h.lookups, key)
 		}
+	}
+}
+
+// headAgain is when a group asks again for the heads that it went on without.
+const headAgain = 5 * time.Second
+
+// readHeads asks all remotes at once: the head of each app repository, and the
+// manifests branch, whose head it returns. Deployments whose app repository is
+// slower than all others are put off, so that nobody waits for it but them.
+func (g *group) readHeads(ctx context.Context) (string, error) {
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+
+	var base string
+	var failed error
+	fetched := make(chan struct{})
+	running.Go(func() {
+		defer close(fetched)
+		base, failed = g.mirror.Fetch(ctx)
+	})
+	apps := map[string][]*deployment{}
+	for _, d := range g.open() {
+		apps[d.app.String()] = append(apps[d.app.String()], d)
+	}
+	answered := make(chan string)
+	for app, ds := range apps {
+		l := g.head(ds)
+		running.Go(func() {
+			select {
+			case <-l.done:
+			case <-ctx.Done():
+				return
+			}
+			g.learn(ds, l)
+			select {
+			case answered <- app:
+			case <-ctx.Done():
+			}
+		})
+	}
+	patience := time.NewTimer(g.Patience)
+	defer patience.Stop()
+	for waiting := fetched; len(apps) > 0 || waiting != nil; {
+		select {
+		case <-waiting:
+			if waiting = nil; failed != nil {
+				return "", failed
+			}
+		case app := <-answered:
+			delete(apps, app)
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-patience.C:
+			if waiting == nil {
+				g.goOnWithout(apps)
+				return base, nil
+			}
+		}
+		patience.Reset(g.Patience)
+	}
+	return base, nil
+}
+
+// head looks up the head of the app repository that the deployments have in
+// common.
+func (g *group) head(ds []*deployment) *lookup {
+	since := ds[0].job.Since
+	for _, d := range ds {
+		if d.job.Since.After(since) {
+			since = d.job.Since
+		}
+	}
+	app, branch, identity := ds[0].app, g.branch, g.identity
+	return g.heads.get(headKey{app.String(), branch, identity.ID()}, since, identity, func() (string, error) {
+		return g.Git.Head(g.life, app, branch, identity)
+	})
+}
+
+// goOnWithout has the deployments run again whose app repository has not answered.
+func (g *group) goOnWithout(apps map[string][]*deployment) {
+	for app, ds := range apps {
+		for _, d := range ds {
+			res := Pending(d.target)
+			res.Message = fmt.Sprintf("Deployment %s waits for an answer from %s", d.target.Name, app)
+			d.end(res, headAgain)
+		}
+	}
+}
+
+// learn takes over the outcome of a look-up.
+func (g *group) learn(ds []*deployment, l *lookup) {
+	defer g.recovered(ds...)
+	for _, d := range ds {
+		if l.err != nil {
+			g.fail(d, l.err)
+			continue
+		}
+		d.head, d.want = l.head, tag(l.head, d.target.Config.TagType)
 	}
 }

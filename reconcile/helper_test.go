@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -49,6 +50,7 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 			s.T.Fatal(err)
 		}
 	}
+	opt.Patience = cmp.Or(opt.Patience, time.Minute) // however slow the machine is
 	opt.Git, opt.Secrets = s.Client(s.edit...), s
 	opt.Registry = registry.New(registry.Options{})
 	opt.Notify = notify.New(notify.Options{Log: opt.Log})
@@ -56,7 +58,9 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 		opt.Registry.Close()
 		opt.Notify.Close(context.Background())
 	})
-	return reconcile.New(opt)
+	r := reconcile.New(opt)
+	s.T.Cleanup(r.Close)
+	return r
 }
 
 // run brings the targets up to date and returns the results in their order.

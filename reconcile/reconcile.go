@@ -40,10 +40,12 @@ type Reconciler struct {
 	heads    heads
 	waits    waits
 	memories memories
+	life     context.Context // of the look-ups
+	end      context.CancelFunc
 }
 
-// Options are what a Reconciler works with. All are required but Policy and
-// DryRun.
+// Options are what a Reconciler works with. All are required but Policy,
+// DryRun and Patience.
 type Options struct {
 	Git      *gitcli.Client
 	Secrets  Secrets
@@ -53,11 +55,25 @@ type Options struct {
 	Notify   *notify.Notifier
 	Wait     Wait
 	DryRun   bool // do everything but push, and tell nobody
+	// Patience is how long a group waits without hearing of any app repository
+	// until it goes on without those that have not answered. Zero: 5 s.
+	Patience time.Duration
 	Log      *zap.Logger
 }
 
-// New returns a Reconciler.
-func New(opt Options) *Reconciler { return &Reconciler{Options: opt} }
+// New returns a Reconciler, which Close must end.
+func New(opt Options) *Reconciler {
+	r := &Reconciler{Options: opt}
+	r.Patience = cmp.Or(r.Patience, 5*time.Second)
+	r.life, r.end = context.WithCancel(context.Background())
+	return r
+}
+
+// Close ends what is still being asked. No Group may be running.
+func (r *Reconciler) Close() {
+	r.end()
+	r.heads.running.Wait()
+}
 
 // Job is one Deployment to bring up to date, with what was pushed before Since.
 type Job struct {
@@ -302,40 +318,6 @@ func (g *group) identify(ctx context.Context) error {
 		return fmt.Errorf("use secret %s: %w", ref, err)
 	}
 	return nil
-}
-
-// readHeads asks all remotes at once: the head of each app repository, and the
-// manifests branch, whose head it returns.
-func (g *group) readHeads(ctx context.Context) (base string, err error) {
-	apps := map[string][]*deployment{}
-	for _, d := range g.open() {
-		apps[d.app.String()] = append(apps[d.app.String()], d)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() { base, err = g.mirror.Fetch(ctx) })
-	for _, ds := range apps {
-		wg.Go(func() {
-			defer g.recovered(ds...)
-			since := ds[0].job.Since
-			for _, d := range ds {
-				if d.job.Since.After(since) {
-					since = d.job.Since
-				}
-			}
-			head, err := g.heads.get(ctx, headKey{ds[0].app.String(), g.branch, g.identity.ID()}, since, func() (string, error) {
-				return g.Git.Head(ctx, ds[0].app, g.branch, g.identity)
-			})
-			for _, d := range ds {
-				if err != nil {
-					g.fail(d, err)
-					continue
-				}
-				d.head, d.want = head, tag(head, d.target.Config.TagType)
-			}
-		})
-	}
-	wg.Wait()
-	return base, err
 }
 
 // tag makes an image tag of a commit.

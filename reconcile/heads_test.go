@@ -1,0 +1,42 @@
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kainlite/gitops-operator/reconcile"
+)
+
+// An application whose server hangs keeps nobody waiting but itself, and takes
+// one session, however often it is asked for.
+func TestWhoHangsIsGoneOnWithout(t *testing.T) {
+	s := newStage(t)
+	r := s.another(reconcile.Options{Patience: time.Second})
+	targets, _ := s.apps("blog", "api")
+	s.Server.Stall("kainlite/blog.git", true)
+	api := "patched"
+	for range 3 {
+		results := s.runWith(r, targets...)
+		s.wantActions(results, "pending "+api)
+		if want := "Deployment blog waits for an answer from " + s.Server.URL("kainlite/blog.git"); results[0].Message != want {
+			t.Errorf("got %s", results[0].Message)
+		}
+		api = "up_to_date"
+	}
+	if n := s.Server.Stats().ByRepo["kainlite/blog.git"].UploadPacks; n != 1 {
+		t.Errorf("%d sessions wait for the repository that hangs", n)
+	}
+	s.Server.Stall("kainlite/blog.git", false)
+	for {
+		results := s.runWith(r, targets...)
+		if results[0].Action == "pending" {
+			continue // the server is free again, but slow
+		}
+		s.wantActions(results, "patched up_to_date")
+		break
+	}
+	if n := strings.Count(s.Subjects(manifests, 3), "chore(refs)"); n != 2 {
+		t.Errorf("%d commits", n)
+	}
+}

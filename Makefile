@@ -22,6 +22,10 @@ test: ## formatting, vet, and all tests; the first time, it builds an API server
 	TEST_REQUIRE_APISERVER=1 $(GO) test $(RACE) ./...
 	@$(MAKE) --no-print-directory deploycheck
 
+.PHONY: test-faults
+test-faults: ## the fault suite with its full counts, about half an hour; FAULTS_OUT=FILE writes them as Markdown
+	FAULTS=full $(GO) test $(RACE) -count=1 -v -timeout 3h ./test/faults
+
 .PHONY: apiserver
 apiserver: ## kube-apiserver and etcd for the tests, built once, in the user's cache folder
 	@$(GO) run ./test/apiserver/install
@@ -66,4 +70,4 @@ lint: ## staticcheck, configured in staticcheck.conf
 
 .PHONY: help
 help:
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile

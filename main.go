@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -254,6 +255,7 @@ func (o *operator) closeQueue() {
 // stop ends everything, the queue first.
 func (o *operator) stop() {
 	o.closeQueue()
+	o.api.Close()
 	o.reconciler.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
 	defer cancel()
@@ -294,6 +296,13 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return cli.CannotRun(stderr, err)
 	}
 	o.log.Named("main").Info("listening", zap.String("address", server.Addr().String()), zap.Bool("tls", server.Secure()), zap.String("version", versionLine()))
+	if serve.Interval > 0 {
+		every, cancel := context.WithCancel(ctx)
+		var passes sync.WaitGroup
+		passes.Go(func() { o.api.Every(every, serve.Interval) })
+		defer passes.Wait()
+		defer cancel()
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(handler) }()
 	select {
@@ -315,6 +324,13 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 // handler is what serve answers with: to all, or to those who know the token.
 func (o *operator) handler(serve cli.Serve) (http.Handler, error) {
 	log := o.log.Named("httpapi")
+	if serve.WebhookSecretFile != "" {
+		secret, err := httpapi.OpenSecretFile(serve.WebhookSecretFile, log)
+		if err != nil {
+			return nil, fmt.Errorf("read --webhook-secret-file: %w", err)
+		}
+		o.api.WebhookSecret = secret
+	}
 	handler := o.api.Handler()
 	if serve.TokenFile != "" {
 		token, err := httpapi.OpenSecretFile(serve.TokenFile, log)

@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 //	show REPO PATH      print a file at the head of master
 //	git REPO ARGS...    run git on the repository
 //	serve ARGS...       start the operator in the background; $URL is where it listens
-//	[!] curl [-X METHOD] [-H HEADER] [-d FILE] [--cacert FILE] PATH
-//	                    ask it, print the body; ! expects a status of 400 or more
+//	[!] curl [-X METHOD] [-H HEADER] [-d FILE] [--cacert FILE] [--until PATTERN] PATH
+//	                    ask it (again, until the body matches), print the body; ! expects a status of 400 or more
 //	cert NAME CERT KEY  write a certificate for NAME that vouches for itself, and its key
 //	sign VAR SECRET FILE  set VAR to the HMAC-SHA256 of FILE, hexadecimal, with the secret in the file SECRET
 //	stop                end it, as Kubernetes does

@@ -11,7 +11,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -23,6 +25,7 @@ func scriptCurl(ts *testscript.TestScript, neg bool, args []string) {
 	method, header, transport := http.MethodGet, http.Header{}, &http.Transport{TLSClientConfig: &tls.Config{}}
 	defer transport.CloseIdleConnections()
 	var data []byte
+	until := regexp.MustCompile("")
 	for len(args) > 2 && strings.HasPrefix(args[0], "-") {
 		switch value := args[1]; args[0] {
 		case "-X":
@@ -34,6 +37,8 @@ func scriptCurl(ts *testscript.TestScript, neg bool, args []string) {
 			if method = http.MethodPost; value != "" {
 				data = []byte(ts.ReadFile(value))
 			}
+		case "--until":
+			until = regexp.MustCompile("(?m)" + value)
 		case "--cacert":
 			transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 			transport.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(ts.ReadFile(value)))
@@ -42,16 +47,23 @@ func scriptCurl(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		args = args[2:]
 	}
-	req, err := http.NewRequest(method, ts.Getenv("URL")+args[0], bytes.NewReader(data))
-	ts.Check(err)
-	req.Header = header
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	ts.Check(err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	ts.Check(err)
+	var resp *http.Response
+	var body []byte
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		req, err := http.NewRequest(method, ts.Getenv("URL")+args[0], bytes.NewReader(data))
+		ts.Check(err)
+		req.Header = header
+		resp, err = (&http.Client{Transport: transport}).Do(req)
+		ts.Check(err)
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		if until.Match(body) || time.Now().After(end) {
+			break
+		}
+	}
 	ts.Stdout().Write(body)
-	if (resp.StatusCode >= 400) != neg {
+	if (resp.StatusCode >= 400) != neg || !until.Match(body) {
 		ts.Fatalf("%s %s: %s: %s", method, args[0], resp.Status, body)
 	}
 	fmt.Fprintln(ts.Stderr(), resp.Status, resp.Header.Get("Content-Type"))

@@ -50,11 +50,17 @@ type API struct {
 	metrics Metrics
 	log     *zap.Logger
 	notes   notes
+
+	// WebhookSecret is what senders of webhooks know; without it, none is taken.
+	// Set it before Handler.
+	WebhookSecret *SecretFile
+	webhooks      chan struct{} // one each for those whose bodies are read
+	background    background
 }
 
 // New returns an API.
 func New(source Source, q Queue, metrics Metrics, log *zap.Logger) *API {
-	return &API{source: source, queue: q, metrics: metrics, log: log}
+	return &API{source: source, queue: q, metrics: metrics, log: log, webhooks: make(chan struct{}, webhooksAtOnce)}
 }
 
 // Handler routes the requests.
@@ -65,6 +71,7 @@ func (a *API) Handler() http.Handler {
 	r.HandleFunc("/reconcile", a.reconcile).Methods(http.MethodGet, http.MethodPost)
 	r.HandleFunc("/status", a.status).Methods(http.MethodGet)
 	r.HandleFunc("/debug", a.debug).Methods(http.MethodGet)
+	r.HandleFunc(webhookPath, a.webhook).Methods(http.MethodPost)
 	r.HandleFunc("/health", a.health).Methods(http.MethodGet)
 	r.Handle("/metrics", a.metrics.Handler()).Methods(http.MethodGet)
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -72,8 +79,11 @@ func (a *API) Handler() http.Handler {
 	})
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		allow := "GET"
-		if req.URL.Path == "/reconcile" {
+		switch req.URL.Path {
+		case "/reconcile":
 			allow = "GET, POST"
+		case webhookPath:
+			allow = "POST"
 		}
 		w.Header().Set("Allow", allow)
 		fail(w, http.StatusMethodNotAllowed, "method not allowed: use "+allow)

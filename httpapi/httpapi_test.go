@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ type api struct {
 	queue   *queue.Queue[k8s.Target, reconcile.Result]
 	release chan struct{}
 	log     *observer.ObservedLogs
+	api     *httpapi.API
+	secret  string // the file with the webhook secret, which is "planted-s3cret"
 }
 
 func start(t *testing.T, targets ...k8s.Target) *api {
@@ -64,12 +67,19 @@ func start(t *testing.T, targets ...k8s.Target) *api {
 	a.queue = queue.New(2, run, queue.Options[k8s.Target, reconcile.Result]{Failed: failed})
 	core, logs := observer.New(zap.InfoLevel)
 	a.log = logs
-	server := httptest.NewServer(httpapi.New(a.source, a.queue, telemetry.NewMetrics(), zap.New(core)).Handler())
+	a.api = httpapi.New(a.source, a.queue, telemetry.NewMetrics(), zap.New(core))
+	a.secret = write(t, filepath.Join(t.TempDir(), "secret"), "planted-s3cret\n")
+	var err error
+	if a.api.WebhookSecret, err = httpapi.OpenSecretFile(a.secret, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(a.api.Handler())
 	a.url = server.URL
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		a.queue.Close(ctx)
+		a.api.Close()
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})

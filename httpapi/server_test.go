@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -249,5 +250,40 @@ func TestHandshakesAreBounded(t *testing.T) {
 		}
 		s.Shutdown(t.Context())
 		<-served
+	})
+}
+
+// Bodies of webhooks are read before it is known who sent them: few at once.
+// Who sends slowly loses the place, and the next in line gets its time.
+func TestWebhooksTakeTurns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	put(t, file, []byte("s3cret"))
+	secret, err := OpenSecretFile(file, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a *API
+	const head = "POST /webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\nContent-Type: application/json\r\n"
+	handler := func(w http.ResponseWriter, req *http.Request) { a.webhook(w, req) }
+	withServer(t, handler, func(t *testing.T, connect func() *client) {
+		a = New(nil, nil, nil, zap.NewNop())
+		a.WebhookSecret = secret
+		var all sync.WaitGroup
+		ask := func(request, status string, after time.Duration) {
+			c := connect()
+			c.send(t, request)
+			all.Go(func() {
+				if text, took := c.rest(); !strings.HasPrefix(text, "HTTP/1.1 "+status) || took != after {
+					t.Errorf("after %s: %q, want %s after %s", took, text, status, after)
+				}
+			})
+		}
+		for range webhooksAtOnce {
+			ask(head+"X-Hub-Signature-256: sha256=00\r\n\r\n{", "408", bodyTime)
+		}
+		time.Sleep(time.Second)
+		ask(head+"X-Gitlab-Token: s3cret\r\n\r\n{}", "400", bodyTime-time.Second)
+		ask(head+"\r\n{}", "401", 0) // needs no place
+		all.Wait()
 	})
 }

@@ -61,7 +61,11 @@ fuzz: ## every fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: ## the benchmarks of patcher, queue and whole passes
+bench: build ## the operator against bare git and against clones; writes docs/performance.md; see there
+	$(GO) run ./test/bench --operator bin/gitops-operator --out docs --command 'make bench' $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## the benchmarks of patcher, queue and whole passes, inside the process
 	$(GO) test -run '^$$' -bench . -benchmem ./patcher ./queue ./k8s ./reconcile
 
 .PHONY: lint

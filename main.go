@@ -98,17 +98,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return cli.ExitUsage
 }
 
-func versionLine() string {
-	v, commit := version, ""
+// versions returns the version, and the commit it was built from where that is
+// known.
+func versions() (v, revision string) {
+	v = version
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if v == "dev" && info.Main.Version != "" && info.Main.Version != "(devel)" {
 			v = info.Main.Version
 		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				commit = "commit " + s.Value + ", "
+				revision = s.Value
 			}
 		}
+	}
+	return v, revision
+}
+
+func versionLine() string {
+	v, commit := versions()
+	if commit != "" {
+		commit = "commit " + commit + ", "
 	}
 	return fmt.Sprintf("gitops-operator %s (%s%s, %s/%s)", v, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
@@ -127,6 +137,7 @@ type operator struct {
 	unwatch    func() // ends the source
 	registry   *registry.Client
 	notify     *notify.Notifier
+	metrics    *telemetry.Metrics
 	reconciler *reconcile.Reconciler
 	queue      *queue.Queue[k8s.Target, reconcile.Result]
 	api        *httpapi.API
@@ -137,26 +148,27 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	if err != nil {
 		return nil, err
 	}
-	o := &operator{log: log}
+	metrics := newMetrics(s)
+	o := &operator{log: log, metrics: metrics}
 	if err := openSource(o, s); err != nil {
 		return nil, err
 	}
-	github, err := builds.New(builds.Options{API: s.GitHubAPI, Log: log.Named("builds")})
+	github, err := builds.New(builds.Options{API: s.GitHubAPI, Log: log.Named("builds"), Observe: metrics.BuildsAsked})
 	if err != nil {
 		o.unwatch()
 		return nil, err
 	}
 	s.Git.Workers, s.Git.Log = s.Workers, log.Named("gitcli")
+	s.Git.LogFields, s.Git.Observer = metrics.LogFields, gitObserver{metrics}
 	if o.git, err = gitcli.New(ctx, s.Git); err != nil {
 		o.unwatch()
 		return nil, err
 	}
-	o.registry = registry.New(registry.Options{Insecure: s.Insecure, Log: log.Named("registry")})
-	o.notify = notify.New(notify.Options{Log: log.Named("notify")})
-	metrics := telemetry.NewMetrics()
+	o.registry = registry.New(registry.Options{Insecure: s.Insecure, Log: log.Named("registry"), Observe: metrics.RegistryAsked})
+	o.notify = notify.New(notify.Options{Log: log.Named("notify"), Observe: metrics.Notified})
 	o.reconciler = reconcile.New(reconcile.Options{
 		Git: o.git, Secrets: o.source, Policy: s.Policy, Registry: o.registry, Builds: github, Notify: o.notify,
-		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"),
+		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"), LogFields: metrics.LogFields, Observer: workObserver{metrics},
 	})
 	work := func(ctx context.Context, name string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
 		end := func(i int, r reconcile.Result, again time.Duration) {
@@ -171,6 +183,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 		var todo []reconcile.Job
 		var index []int
 		for i, j := range jobs {
+			metrics.Waited(time.Since(j.Pending))
 			switch t, tracked := now[j.Key]; {
 			case !tracked:
 				end(i, reconcile.Failed(j.Value, errors.New("it is not tracked any more: see /status")), 0)
@@ -179,7 +192,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 			case reconcile.GroupKey(t) != name:
 				end(i, reconcile.Failed(t, errors.New("its manifests repository, branch or key changed meanwhile; the next pass goes on with the new one")), 0)
 			default:
-				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted}), append(index, i)
+				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted, LogFields: telemetry.LogFields(j.Origins)}), append(index, i)
 			}
 		}
 		o.reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) { end(index[i], r, again) })
@@ -193,6 +206,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 			log.Named("queue").Error("a pass panicked", zap.Any("panic", v), zap.ByteString("stack", stack))
 		},
 	})
+	o.watch()
 	o.api = httpapi.New(o.source, o.queue, metrics, log.Named("httpapi"))
 	return o, nil
 }
@@ -331,15 +345,15 @@ func (o *operator) handler(serve cli.Serve) (http.Handler, error) {
 		}
 		o.api.WebhookSecret = secret
 	}
-	handler := o.api.Handler()
+	var guards []func(http.Handler) http.Handler
 	if serve.TokenFile != "" {
 		token, err := httpapi.OpenSecretFile(serve.TokenFile, log)
 		if err != nil {
 			return nil, fmt.Errorf("read --auth-token-file: %w", err)
 		}
-		handler = httpapi.Guard{Token: token, ProtectMetrics: serve.ProtectMetrics}.Wrap(handler)
+		guards = append(guards, httpapi.Guard{Token: token, ProtectMetrics: serve.ProtectMetrics}.Wrap)
 	}
-	return handler, nil
+	return o.api.Handler(guards...), nil
 }
 
 func runReconcile(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -63,6 +63,11 @@ type Options struct {
 	API     string        // base URL of the API, such as https://ghe.example.com/api/v3; "" is GitHub's
 	Timeout time.Duration // of one try; 0 means 10 s
 	Log     *zap.Logger   // nil: none
+	// Observe is told of each look-up: how it ended, in a word, and how long it
+	// took with its tries. Nil: nobody is.
+	Observe func(outcome string, took time.Duration)
+	// Wrap is put around the transport of the single requests. Nil: nothing is.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Client asks one API. Its methods may be called from any goroutine.
@@ -71,6 +76,7 @@ type Client struct {
 	timeout   time.Duration
 	log       *zap.Logger
 	transport http.RoundTripper
+	observer  func(outcome string, took time.Duration)
 
 	mu     sync.Mutex
 	limits map[[sha256.Size]byte]time.Time // by token: not to be used before
@@ -92,11 +98,19 @@ func New(opt Options) (*Client, error) {
 	if opt.Log == nil {
 		opt.Log = zap.NewNop()
 	}
+	if opt.Observe == nil {
+		opt.Observe = func(string, time.Duration) {}
+	}
+	var transport http.RoundTripper = http.DefaultTransport.(*http.Transport).Clone()
+	if opt.Wrap != nil {
+		transport = opt.Wrap(transport)
+	}
 	return &Client{
 		api:       api,
 		timeout:   opt.Timeout,
 		log:       opt.Log,
-		transport: http.DefaultTransport.(*http.Transport).Clone(),
+		transport: transport,
+		observer:  opt.Observe,
 		limits:    make(map[[sha256.Size]byte]time.Time),
 	}, nil
 }
@@ -107,7 +121,9 @@ var fullSHA = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // State looks up how the builds of a commit stand; sha is the full one. Without
 // a token it asks as anybody. What the API or the network is to blame for is an
 // [*Error]. State may take three tries and the waits between them.
-func (c *Client) State(ctx context.Context, owner, name, sha, token string) (State, error) {
+func (c *Client) State(ctx context.Context, owner, name, sha, token string) (state State, err error) {
+	begin := time.Now()
+	defer func() { c.observe(begin, state, ctx.Err() != nil, err) }()
 	q := question{owner: owner, name: name, sha: strings.ToLower(sha), token: strings.TrimSpace(token)}
 	if err := c.check(q); err != nil {
 		return None, err

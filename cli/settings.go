@@ -26,6 +26,8 @@ type Settings struct {
 	DryRun    bool
 	LogLevel  string
 	LogFormat string
+	// MetricsPerDeployment adds series for each Deployment.
+	MetricsPerDeployment bool
 }
 
 // Define defines their flags.
@@ -50,6 +52,7 @@ func (s *Settings) Define(fs *Flags) {
 	fs.StringVar(&s.Git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
 	fs.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&s.LogFormat, "log-format", "json", "json or console; logs go to standard error")
+	fs.BoolVar(&s.MetricsPerDeployment, "metrics-per-deployment", false, "metrics for each Deployment too")
 	fs.BoolVar(&s.DryRun, "dry-run", false, "do everything but push")
 }
 

@@ -62,9 +62,13 @@ type lease struct {
 // there is none. Concurrent callers share one start and its outcome.
 func (c *Client) connect(ctx context.Context, op string, r Remote, branch string, id *Identity) (*lease, error) {
 	for {
-		l := &lease{c: c, conn: c.conn(r, id), id: id, host: c.host(r)}
+		cn, started := c.conn(r, id)
+		l := &lease{c: c, conn: cn, id: id, host: c.host(r)}
 		select {
 		case <-l.conn.ready:
+			if started {
+				c.connected(ctx, r, cn)
+			}
 		case <-ctx.Done():
 			l.release()
 			return nil, &Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)}
@@ -147,7 +151,7 @@ func (l *lease) retire() {
 
 // conn returns the connection for r and id with one more user, starting it if
 // need be.
-func (c *Client) conn(r Remote, id *Identity) *conn {
+func (c *Client) conn(r Remote, id *Identity) (_ *conn, started bool) {
 	key := connKey{r.user, r.Host(), r.port, id.id}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,7 +161,7 @@ func (c *Client) conn(r Remote, id *Identity) *conn {
 			if cn.idle != nil {
 				cn.idle.Stop()
 			}
-			return cn
+			return cn, false
 		}
 		cn.retired = true
 		if cn.users == 0 {
@@ -186,7 +190,7 @@ func (c *Client) conn(r Remote, id *Identity) *conn {
 			delete(c.conns, key)
 		}
 	})
-	return cn
+	return cn, true
 }
 
 // usable says whether a connection is still starting, or has come up. One that
@@ -296,7 +300,7 @@ func (l *lease) sshCommand() string {
 // onConnection runs a command on the shared connection to its remote. One that
 // failed because the connection had died is run once more.
 func (c *Client) onConnection(ctx context.Context, cmd command, id *Identity) ([]byte, error) {
-	for again := !cmd.once; ; again = false {
+	for again := !cmd.once; ; again, cmd.again = false, true {
 		l, err := c.connect(ctx, cmd.op, cmd.remote, cmd.branch, id)
 		if err != nil {
 			return nil, err

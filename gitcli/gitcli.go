@@ -40,6 +40,10 @@ type Options struct {
 	Author Signature
 	// Log takes a line per command at debug level. Nil: none.
 	Log *zap.Logger
+	// LogFields are what a caller's context adds to these lines. Nil: nothing.
+	LogFields func(context.Context) []zap.Field
+	// Observer is told what git does. Nil: nobody is.
+	Observer Observer
 }
 
 // Signature is the name and the address in a commit.
@@ -66,6 +70,7 @@ type Client struct {
 	hosts      map[string]chan struct{} // one place per command that may run on a host at once
 	serial     int                      // names sockets
 	clean      map[string]bool          // mirrors without leftovers of a git that was killed
+	written    map[string]int64         // by mirror: bytes that the last commits took, and that a push will send
 	wg         sync.WaitGroup
 	renewals   renewals
 }
@@ -82,6 +87,12 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 	if opt.Log == nil {
 		opt.Log = zap.NewNop()
 	}
+	if opt.LogFields == nil {
+		opt.LogFields = func(context.Context) []zap.Field { return nil }
+	}
+	if opt.Observer == nil {
+		opt.Observer = nobody{}
+	}
 	c := &Client{
 		opt:        opt,
 		path:       os.Getenv("PATH"),
@@ -90,6 +101,7 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 		conns:      map[connKey]*conn{},
 		hosts:      map[string]chan struct{}{},
 		clean:      map[string]bool{},
+		written:    map[string]int64{},
 	}
 	var err error
 	if c.git, err = exec.LookPath("git"); err != nil {

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 const (
@@ -34,6 +32,8 @@ type command struct {
 	once bool
 	// mirror is the folder of the mirror that it works on; empty: none.
 	mirror string
+	// again: it is being repeated.
+	again bool
 	// remote and branch are for errors and logs.
 	op     string
 	remote Remote
@@ -49,7 +49,7 @@ type command struct {
 // runGit runs git in an environment of its own and returns its standard output.
 // It waits for a free slot, bounds the run by Options.Timeout, and does not
 // return before the whole process group is gone.
-func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
+func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failure error) {
 	fail := func(kind error, detail string, cause error) error {
 		return &Error{Op: cmd.op, Remote: cmd.remote.url, Branch: cmd.branch, Kind: kind, Detail: detail, cause: cause}
 	}
@@ -68,19 +68,19 @@ func (c *Client) runGit(ctx context.Context, cmd command) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	out := capped{max: maxStdout}
+	out := &capped{max: maxStdout}
 	stderr := &tail{max: maxStderr}
 	p := exec.Command(c.git, cmd.args...)
 	p.Env = append(c.environment(cmd.net), cmd.env...)
 	p.Dir = c.home
-	p.Stdin, p.Stdout, p.Stderr = cmd.stdin, &out, stderr
+	written := &counter{to: out}
 	if cmd.stdout != nil {
-		p.Stdout = cmd.stdout
+		written.to = cmd.stdout
 	}
+	p.Stdin, p.Stdout, p.Stderr = cmd.stdin, written, stderr
 	begin := time.Now()
+	defer func() { c.ended(ctx, cmd, p, begin, written, failure) }()
 	err := runGroup(ctx, p)
-	c.opt.Log.Debug("git", zap.Strings("args", cmd.args), zap.Duration("duration", time.Since(begin)),
-		zap.Int("exit_code", p.ProcessState.ExitCode()), zap.Int("bytes", out.Len()))
 
 	if cmd.mirror != "" && !p.ProcessState.Success() {
 		c.failed(cmd.mirror)

@@ -37,19 +37,13 @@ type Queue interface {
 	Submit(jobs []queue.Job[k8s.Target]) (*queue.Pass[reconcile.Result], error)
 }
 
-// Metrics counts results and serves what was counted.
-type Metrics interface {
-	Reconciled(action string)
-	Handler() http.Handler
-}
-
 // API answers requests.
 type API struct {
-	source  Source
-	queue   Queue
-	metrics Metrics
-	log     *zap.Logger
-	notes   notes
+	source    Source
+	queue     Queue
+	telemetry Telemetry
+	log       *zap.Logger
+	notes     notes
 
 	// WebhookSecret is what senders of webhooks know; without it, none is taken.
 	// Set it before Handler.
@@ -59,12 +53,12 @@ type API struct {
 }
 
 // New returns an API.
-func New(source Source, q Queue, metrics Metrics, log *zap.Logger) *API {
-	return &API{source: source, queue: q, metrics: metrics, log: log, webhooks: make(chan struct{}, webhooksAtOnce)}
+func New(source Source, q Queue, telemetry Telemetry, log *zap.Logger) *API {
+	return &API{source: source, queue: q, telemetry: telemetry, log: log, webhooks: make(chan struct{}, webhooksAtOnce)}
 }
 
-// Handler routes the requests.
-func (a *API) Handler() http.Handler {
+// Handler routes the requests that the guards let through.
+func (a *API) Handler(guards ...func(http.Handler) http.Handler) http.Handler {
 	r := mux.NewRouter()
 	// The path is compared as it came: no redirects to a cleaned one.
 	r.SkipClean(true)
@@ -73,7 +67,7 @@ func (a *API) Handler() http.Handler {
 	r.HandleFunc("/debug", a.debug).Methods(http.MethodGet)
 	r.HandleFunc(webhookPath, a.webhook).Methods(http.MethodPost)
 	r.HandleFunc("/health", a.health).Methods(http.MethodGet)
-	r.Handle("/metrics", a.metrics.Handler()).Methods(http.MethodGet)
+	r.Handle("/metrics", a.telemetry.Handler()).Methods(http.MethodGet)
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "no such path: try /reconcile, /status, /debug, /health or /metrics")
 	})
@@ -88,7 +82,11 @@ func (a *API) Handler() http.Handler {
 		w.Header().Set("Allow", allow)
 		fail(w, http.StatusMethodNotAllowed, "method not allowed: use "+allow)
 	})
-	return sameSite(r)
+	guarded := sameSite(r)
+	for _, guard := range guards {
+		guarded = guard(guarded)
+	}
+	return a.observed(r, guarded) // outside: what is refused counts too
 }
 
 // reconcile runs a pass and answers with what became of each Deployment.
@@ -167,17 +165,19 @@ func Select(snapshot k8s.Snapshot, keys []string) ([]k8s.Target, error) {
 // pending and goes on.
 func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Result, error) {
 	begin := time.Now()
+	ctx = a.telemetry.Request(ctx)
+	origins := []any{a.telemetry.Origin(ctx)}
 	results := make([]reconcile.Result, 0, len(targets))
 	var jobs []queue.Job[k8s.Target]
 	byKey := make(map[string]k8s.Target, len(targets))
 	for _, t := range targets {
 		if t.Disabled() {
 			results = append(results, reconcile.Skipped(t))
-			a.metrics.Reconciled(reconcile.ActionSkipped)
+			a.telemetry.Reconciled(reconcile.ActionSkipped)
 			continue
 		}
 		byKey[t.Key()] = t
-		jobs = append(jobs, queue.Job[k8s.Target]{Key: t.Key(), Group: reconcile.GroupKey(t), Value: t})
+		jobs = append(jobs, queue.Job[k8s.Target]{Key: t.Key(), Group: reconcile.GroupKey(t), Value: t, Origins: origins})
 	}
 	pass, err := a.queue.Submit(jobs)
 	if err != nil {
@@ -197,7 +197,7 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 			results = append(results, reconcile.Pending(byKey[key]))
 		}
 	}
-	a.logPass(results, time.Since(begin))
+	a.logPass(ctx, results, time.Since(begin))
 	slices.SortFunc(results, func(x, y reconcile.Result) int {
 		return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Deployment, y.Deployment))
 	})
@@ -213,7 +213,8 @@ func (a *API) List(ctx context.Context) k8s.Snapshot {
 }
 
 // logPass says in one line what a pass did.
-func (a *API) logPass(results []reconcile.Result, took time.Duration) {
+func (a *API) logPass(ctx context.Context, results []reconcile.Result, took time.Duration) {
+	a.telemetry.Passed(outcome(results), took)
 	counts := map[string]int{}
 	for _, r := range results {
 		counts[r.Action]++
@@ -225,7 +226,7 @@ func (a *API) logPass(results []reconcile.Result, took time.Duration) {
 	if len(parts) == 0 {
 		parts = []string{"no Deployment to reconcile"}
 	}
-	a.log.Info("pass: "+strings.Join(parts, ", "), zap.Duration("duration", took))
+	a.log.Info("pass: "+strings.Join(parts, ", "), append(a.telemetry.LogFields(ctx), zap.Duration("duration", took))...)
 }
 
 // starting says what /health means by it, and what is in the way.

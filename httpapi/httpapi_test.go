@@ -67,7 +67,7 @@ func start(t *testing.T, targets ...k8s.Target) *api {
 	a.queue = queue.New(2, run, queue.Options[k8s.Target, reconcile.Result]{Failed: failed})
 	core, logs := observer.New(zap.InfoLevel)
 	a.log = logs
-	a.api = httpapi.New(a.source, a.queue, telemetry.NewMetrics(), zap.New(core))
+	a.api = httpapi.New(a.source, a.queue, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.New(core))
 	a.secret = write(t, filepath.Join(t.TempDir(), "secret"), "planted-s3cret\n")
 	var err error
 	if a.api.WebhookSecret, err = httpapi.OpenSecretFile(a.secret, zap.NewNop()); err != nil {

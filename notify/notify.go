@@ -30,6 +30,11 @@ const (
 type Options struct {
 	Timeout time.Duration // of one try; 0 means 10 s
 	Log     *zap.Logger   // nil: none
+	// Observe is told how a message ended: "delivered", "failed" or "dropped".
+	// Nil: nobody is.
+	Observe func(outcome string)
+	// Wrap is put around the transport of the requests. Nil: nothing is.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Notifier sends messages. Its methods may be called from any goroutine.
@@ -37,6 +42,7 @@ type Notifier struct {
 	client  *http.Client
 	timeout time.Duration
 	log     *zap.Logger
+	observe func(outcome string)
 	ctx     context.Context // of the background work
 	cancel  context.CancelFunc
 	slots   chan struct{}  // one for each request at once
@@ -67,14 +73,22 @@ func New(opt Options) *Notifier {
 	if opt.Log == nil {
 		opt.Log = zap.NewNop()
 	}
+	if opt.Observe == nil {
+		opt.Observe = func(string) {}
+	}
+	var transport http.RoundTripper = http.DefaultTransport.(*http.Transport).Clone()
+	if opt.Wrap != nil {
+		transport = opt.Wrap(transport)
+	}
 	n := &Notifier{
 		client: &http.Client{
-			Transport: http.DefaultTransport.(*http.Transport).Clone(),
+			Transport: transport,
 			// A redirect would carry the message to who knows where.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		timeout:  opt.Timeout,
 		log:      opt.Log,
+		observe:  opt.Observe,
 		slots:    make(chan struct{}, atOnce),
 		webhooks: make(map[string]*webhook),
 		failures: newFailures(maxFailures),
@@ -100,6 +114,7 @@ func (n *Notifier) Send(webhookURL string, m Message) {
 	u, err := url.Parse(webhookURL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		n.failures.undo(m)
+		n.observe("failed")
 		n.log.Warn("notification not sent: webhook URL is not an http or https URL", zap.String("deployment", m.About))
 		return
 	}
@@ -153,6 +168,7 @@ func (n *Notifier) Close(ctx context.Context) {
 // drop gives a message up, and logs the first of a burst; n.mu is held.
 func (n *Notifier) drop(m Message, u *url.URL) {
 	n.failures.undo(m)
+	n.observe("dropped")
 	n.dropped++
 	now := time.Now()
 	if !n.closed && now.Sub(n.lastDrop) > burst {
@@ -171,6 +187,7 @@ func (n *Notifier) sendAll(key string, w *webhook) {
 		}
 		err := n.post(n.ctx, w.url, m.Text)
 		if err == nil {
+			n.observe("delivered")
 			continue
 		}
 		n.mu.Lock()
@@ -178,6 +195,7 @@ func (n *Notifier) sendAll(key string, w *webhook) {
 			n.drop(m, w.url)
 		} else {
 			n.failures.undo(m)
+			n.observe("failed")
 			n.log.Warn("notification not delivered", zap.String("deployment", m.About), zap.String("host", host(w.url)),
 				zap.String("reason", err.Error()))
 		}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,7 +29,16 @@ type Job[T any] struct {
 	// Submitted is set by the queue: when the newest request for the job came,
 	// or when a job put off with [Outcome].Again became due.
 	Submitted time.Time
+	// Pending is set by the queue: since when the job has waited for a worker.
+	Pending time.Time
+	// Origins are who asked for the job, in whatever terms the submitter has:
+	// the queue hands them on. Of a job that several requests have joined, they
+	// are those of all of them, up to maxOrigins, the first request's first. They
+	// must be comparable.
+	Origins []any
 }
+
+const maxOrigins = 16
 
 // Outcome is how a job's run ended.
 type Outcome[R any] struct {
@@ -151,9 +161,24 @@ func (q *Queue[T, R]) submit(job Job[T]) *ticket[R] {
 	} else if t.job.Group != job.Group {
 		q.leaveGroup(t)
 	}
+	job.Origins = join(t.job.Origins, job.Origins)
+	job.Pending = t.since
 	t.job = job
 	q.joinGroup(t)
 	return t.ticket
+}
+
+// join adds origins to those that a job has.
+func join(has, more []any) []any {
+	if len(has) == 0 {
+		return more
+	}
+	for _, o := range more {
+		if len(has) < maxOrigins && !slices.Contains(has, o) {
+			has = append(has[:len(has):len(has)], o)
+		}
+	}
+	return has
 }
 
 // joinGroup puts a pending task at the end of its group, if it is not there. A

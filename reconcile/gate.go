@@ -92,11 +92,11 @@ func withTag(image, tag string) string {
 func (g *group) inspect(ctx context.Context, d *deployment, image string) {
 	credentials, from, gated, err := g.credentials(ctx, d.target)
 	if err != nil {
-		g.fail(d, err)
+		g.fail(d, because(reasonSecret, err))
 		return
 	}
 	if !gated {
-		g.Log.Debug("no image gate is configured: patched without a check", append(about(d.target), zap.String("image", image))...)
+		g.Log.Debug("no image gate is configured: patched without a check", append(d.about(), zap.String("image", image))...)
 		return
 	}
 	there, err := g.looks.get(look{image, from}, func() (bool, error) { return g.Registry.Exists(ctx, image, credentials) })
@@ -149,7 +149,7 @@ func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.C
 func (g *group) await(ctx context.Context, d *deployment, image string) {
 	state, err := g.build(ctx, d)
 	if err != nil {
-		g.failWith(d, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err), notify.Failure(g.lasting(d, image, err)))
+		g.failWith(d, because(reasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)), notify.Failure(g.lasting(d, image, err)))
 		return
 	}
 	w := g.waits.of(d.target.Key(), image)
@@ -159,7 +159,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		switch {
 		case time.Until(w.due) > 0: // somebody asked before it was due
 		case w.attempt >= g.Wait.Attempts:
-			g.failWith(d, fmt.Errorf("image %s not found in registry after waiting for build: the build is still %s; the next pass looks again", image, state), notify.ImageMissing(name, d.want))
+			g.failWith(d, because(reasonImageMissing, fmt.Errorf("image %s not found in registry after waiting for build: the build is still %s; the next pass looks again", image, state)), notify.ImageMissing(name, d.want))
 			return
 		default:
 			w.attempt++
@@ -172,7 +172,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		switch {
 		case time.Until(w.due) > 0 && w.grace:
 		case w.grace:
-			g.failWith(d, fmt.Errorf("image %s not found in registry although the build of %s completed: possible image name mismatch, compare image_name with what the build pushes", image, d.head),
+			g.failWith(d, because(reasonImageMissing, fmt.Errorf("image %s not found in registry although the build of %s completed: possible image name mismatch, compare image_name with what the build pushes", image, d.head)),
 				notify.ImageMissing(name, d.want))
 			return
 		default:
@@ -181,9 +181,9 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		}
 		g.putOff(d, w, fmt.Sprintf("waits for image %s: its build completed, the registry may lag", image))
 	case builds.Failed:
-		g.failWith(d, fmt.Errorf("build failed for %s (SHA: %s), image will not be available: fix the build, or push a new commit", name, d.head), notify.BuildFailed(name, d.head))
+		g.failWith(d, because(reasonImageMissing, fmt.Errorf("build failed for %s (SHA: %s), image will not be available: fix the build, or push a new commit", name, d.head)), notify.BuildFailed(name, d.head))
 	default:
-		g.fail(d, fmt.Errorf("image %s not found in registry, and no build of %s found: start one, or push the image", image, d.head))
+		g.fail(d, because(reasonImageMissing, fmt.Errorf("image %s not found in registry, and no build of %s found: start one, or push the image", image, d.head)))
 	}
 }
 
@@ -227,7 +227,7 @@ func (g *group) putOff(d *deployment, w *wait, why string) {
 	delay := max(time.Until(w.due), time.Millisecond)
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
-	g.Log.Info(res.Message, about(d.target)...)
+	g.Log.Info(res.Message, d.about()...)
 	d.end(res, delay)
 }
 

@@ -27,6 +27,7 @@ type lookup struct {
 	started time.Time // zero: it has not
 	done    chan struct{}
 	head    string // once done
+	seen    time.Time
 	err     error
 }
 
@@ -65,6 +66,7 @@ func (h *heads) get(key headKey, since time.Time, id *gitcli.Identity, look func
 		l.started = time.Now()
 		h.mu.Unlock()
 		l.head, l.err = look()
+		l.seen = time.Now()
 	})
 	return l
 }
@@ -106,7 +108,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 	}
 	answered := make(chan string)
 	for app, ds := range apps {
-		l := g.head(ds)
+		l := g.head(ctx, ds)
 		running.Go(func() {
 			select {
 			case <-l.done:
@@ -145,7 +147,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 
 // head looks up the head of the app repository that the deployments have in
 // common.
-func (g *group) head(ds []*deployment) *lookup {
+func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
 	since := ds[0].job.Since
 	for _, d := range ds {
 		if d.job.Since.After(since) {
@@ -154,7 +156,11 @@ func (g *group) head(ds []*deployment) *lookup {
 	}
 	app, branch, identity := ds[0].app, g.branch, g.identity
 	return g.heads.get(headKey{app.String(), branch, identity.ID()}, since, identity, func() (string, error) {
-		return g.Git.Head(g.life, app, branch, identity)
+		// It outlives who asked first, but is still theirs in logs and traces.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(g.life, cancel)()
+		return g.Git.Head(ctx, app, branch, identity)
 	})
 }
 
@@ -177,6 +183,6 @@ func (g *group) learn(ds []*deployment, l *lookup) {
 			g.fail(d, l.err)
 			continue
 		}
-		d.head, d.want = l.head, tag(l.head, d.target.Config.TagType)
+		d.head, d.seen, d.want = l.head, l.seen, tag(l.head, d.target.Config.TagType)
 	}
 }

@@ -31,7 +31,7 @@ func (g *group) tell(d *deployment, m notify.Message) {
 		return
 	}
 	if err := g.Policy.Allow(d.target.Namespace, ref); err != nil {
-		g.Log.Warn("notification not sent", append(about(d.target), zap.Error(err))...)
+		g.Log.Warn("notification not sent", append(d.about(), zap.Error(err))...)
 		return
 	}
 	m.About = d.target.Key()

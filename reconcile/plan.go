@@ -205,5 +205,5 @@ func (g *group) inFile(d *deployment, err error) error {
 	if errors.Is(err, gitcli.ErrPathMissing) || errors.Is(err, gitcli.ErrNotRegular) {
 		err = fmt.Errorf("%w: correct gitops.operator.deployment_path", err)
 	}
-	return fmt.Errorf("patch %s of %s branch %s: %w", d.path, g.manifests, g.branch, err)
+	return because(reasonManifest, fmt.Errorf("patch %s of %s branch %s: %w", d.path, g.manifests, g.branch, err))
 }

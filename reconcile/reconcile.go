@@ -45,7 +45,7 @@ type Reconciler struct {
 }
 
 // Options are what a Reconciler works with. All are required but Policy,
-// DryRun and Patience.
+// DryRun, Patience, LogFields and Observer.
 type Options struct {
 	Git      *gitcli.Client
 	Secrets  Secrets
@@ -59,10 +59,19 @@ type Options struct {
 	// until it goes on without those that have not answered. Zero: 5 s.
 	Patience time.Duration
 	Log      *zap.Logger
+	// LogFields are what a group's context adds to its log lines.
+	LogFields func(context.Context) []zap.Field
+	Observer  Observer
 }
 
 // New returns a Reconciler, which Close must end.
 func New(opt Options) *Reconciler {
+	if opt.LogFields == nil {
+		opt.LogFields = func(context.Context) []zap.Field { return nil }
+	}
+	if opt.Observer == nil {
+		opt.Observer = nobody{}
+	}
 	r := &Reconciler{Options: opt}
 	r.Patience = cmp.Or(r.Patience, 5*time.Second)
 	r.life, r.end = context.WithCancel(context.Background())
@@ -79,6 +88,8 @@ func (r *Reconciler) Close() {
 type Job struct {
 	Target k8s.Target
 	Since  time.Time
+	// LogFields are added to the log lines about it.
+	LogFields []zap.Field
 }
 
 // GroupKey names the group of a Deployment. Group takes jobs of one group only.
@@ -95,16 +106,19 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 		return
 	}
 	g := &group{Reconciler: r, began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
+	g.Log = r.Log.With(r.LogFields(ctx)...)
 	g.memory = r.memories.of(GroupKey(jobs[0].Target), g.began)
 	for i, j := range jobs {
 		report := func(res Result, again time.Duration) { done(i, res, again) }
-		g.deployments = append(g.deployments, &deployment{job: j, target: j.Target, report: report})
+		g.deployments = append(g.deployments, &deployment{group: g, job: j, target: j.Target, report: report})
 	}
 	slices.SortFunc(g.deployments, func(a, b *deployment) int {
 		return cmp.Or(strings.Compare(a.target.Namespace, b.target.Namespace), strings.Compare(a.target.Name, b.target.Name))
 	})
 
+	var err error // the repository's
 	defer func() {
+		g.worked(err)
 		g.notify(ctx)
 		if g.mirror != nil {
 			g.mirror.Renew()
@@ -117,21 +131,20 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	if len(g.open()) == 0 {
 		return
 	}
-	if err := g.identify(ctx); err != nil {
+	if err = g.identify(ctx); err != nil {
 		g.failAll(err)
 		return
 	}
-	var err error
 	if g.mirror, err = r.Git.Mirror(g.manifests, g.branch, g.identity); err != nil {
 		g.failAll(err)
 		return
 	}
-	base, err := g.readHeads(ctx)
-	if err != nil {
+	var base string
+	if base, err = g.readHeads(ctx); err != nil {
 		g.failAll(err)
 		return
 	}
-	if err := g.update(ctx, base); err != nil {
+	if err = g.update(ctx, base); err != nil {
 		g.failAll(err)
 	}
 }
@@ -140,6 +153,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 type group struct {
 	*Reconciler
 	began       time.Time
+	Log         *zap.Logger // with the fields of this call
 	stopping    func() bool // the operator is shutting down
 	deployments []*deployment
 	manifests   gitcli.Remote
@@ -159,17 +173,20 @@ type group struct {
 
 // deployment is one job on its way.
 type deployment struct {
+	group  *group
 	job    Job
 	target k8s.Target
 	*reading
-	head   string // the app's commit, once it is known
-	want   string // the tag it asks for
+	head   string    // the app's commit, once it is known
+	seen   time.Time // when it was looked up
+	want   string    // the tag it asks for
 	file   *manifest
 	images []patcher.Image // its images in the file
 	behind string          // the first of them that has another tag
 	step   int             // of the file's edits; 0: another deployment's does it too
 	from   string          // the tag that it replaces
 	err    error           // why the file cannot be changed for it
+	reason string          // of a failure
 	report func(Result, time.Duration)
 	ended  bool
 	result Result        // once ended
@@ -179,6 +196,7 @@ type deployment struct {
 // end reports a deployment's result, or with again, that it has none yet.
 func (d *deployment) end(res Result, again time.Duration) {
 	d.ended, d.result, d.again = true, res, again
+	d.group.ended(d, res, again)
 	d.report(res, again)
 }
 
@@ -222,11 +240,13 @@ func (g *group) fail(d *deployment, err error) {
 // failWith ends a deployment with a failure that has a notification of its own.
 func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	if g.stopping() && !errors.Is(err, gitcli.ErrPushUnknown) {
+		d.reason = reasonShutdown
 		d.end(Failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")), 0)
 		return
 	}
+	d.reason = reasonOf(err)
 	res := Failed(d.target, err)
-	g.Log.Warn(res.Message, append(about(d.target), zap.Error(err))...)
+	g.Log.Warn(res.Message, append(d.about(), zap.Error(err))...)
 	g.tell(d, m)
 	d.end(res, 0)
 }
@@ -241,6 +261,9 @@ func (g *group) failAll(err error) {
 func (g *group) check() {
 	for _, d := range g.deployments {
 		if err := g.parse(d); err != nil {
+			if _, known := errors.AsType[*reasoned](err); !known {
+				err = because(reasonAnnotations, err)
+			}
 			g.fail(d, err)
 		}
 	}
@@ -266,7 +289,7 @@ func (g *group) parse(d *deployment) error {
 	d.reading.used = g.began
 	g.manifests, g.branch = d.reading.manifests, of.branch
 	if err := g.Policy.Allow(d.target.Namespace, c.SSHKey()); err != nil {
-		return fmt.Errorf("read SSH key: %w", err)
+		return because(reasonSecret, fmt.Errorf("read SSH key: %w", err))
 	}
 	return nil
 }
@@ -300,7 +323,12 @@ func (a annotations) read() (*reading, error) {
 }
 
 // identify reads the group's SSH key.
-func (g *group) identify(ctx context.Context) error {
+func (g *group) identify(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = because(reasonSecret, err)
+		}
+	}()
 	ref := g.open()[0].target.Config.SSHKey() // parse has asked the policy for each
 	secret, err := g.secret(ctx, ref)
 	switch {
@@ -346,10 +374,12 @@ func (g *group) update(ctx context.Context, base string) error {
 			return nil
 		case errors.Is(err, gitcli.ErrBranchMoved):
 			g.Log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
+			g.Observer.Retried(RetryBranchMoved)
 			refused, base = base, ""
 			return err
 		case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
 			g.Log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
+			g.Observer.Retried(RetryMirror)
 			rebuilt, base = true, ""
 			if err := g.mirror.Delete(); err != nil {
 				return backoff.Permanent(fmt.Errorf("delete mirror: %w", err))
@@ -383,14 +413,16 @@ func (g *group) attempt(ctx context.Context, base string) error {
 	}
 	if !g.DryRun && len(commits) > 0 {
 		tip := commits[len(commits)-1]
-		if err := g.mirror.Push(ctx, base, tip); err != nil {
+		err := g.mirror.Push(ctx, base, tip)
+		g.Observer.Pushed(len(commits), err)
+		if err != nil {
 			return err
 		}
 		g.remember(tip)
 	}
 	for i, d := range g.written {
 		res := patched(d.target, d.from, d.want, g.DryRun)
-		fields := append(about(d.target), zap.String("from", d.from), zap.String("to", d.want),
+		fields := append(d.about(), zap.String("from", d.from), zap.String("to", d.want),
 			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.path))
 		if !g.DryRun {
 			fields = append(fields, zap.String("commit", commits[i]))
@@ -406,6 +438,7 @@ func (g *group) attempt(ctx context.Context, base string) error {
 	return nil
 }
 
-func about(t k8s.Target) []zap.Field {
-	return []zap.Field{zap.String("deployment", t.Name), zap.String("namespace", t.Namespace)}
+// about are the log fields of a deployment.
+func (d *deployment) about() []zap.Field {
+	return append([]zap.Field{zap.String("deployment", d.target.Name), zap.String("namespace", d.target.Namespace)}, d.job.LogFields...)
 }

@@ -37,6 +37,11 @@ type Options struct {
 	Timeout time.Duration
 	// Log gets a line at debug level for each try that is repeated; nil means none.
 	Log *zap.Logger
+	// Observe is told of each look-up: how it ended, in a word, and how long it
+	// took with its tries. Nil: nobody is.
+	Observe func(outcome string, took time.Duration)
+	// Wrap is put around the transport of the single requests. Nil: nothing is.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Client asks registries. It is safe for concurrent use, and shares its
@@ -47,6 +52,8 @@ type Client struct {
 	wait      time.Duration // before the second try
 	log       *zap.Logger
 	transport *http.Transport
+	requests  http.RoundTripper // the transport, wrapped
+	observer  func(outcome string, took time.Duration)
 }
 
 // New returns a Client. TLS trusts the system's roots (SSL_CERT_FILE), and
@@ -62,6 +69,14 @@ func New(opt Options) *Client {
 		wait:      firstWait,
 		log:       opt.Log,
 		transport: transport,
+		requests:  transport,
+		observer:  opt.Observe,
+	}
+	if opt.Wrap != nil {
+		c.requests = opt.Wrap(transport)
+	}
+	if c.observer == nil {
+		c.observer = func(string, time.Duration) {}
 	}
 	for _, host := range opt.Insecure {
 		c.insecure[strings.ToLower(host)] = true
@@ -86,12 +101,13 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // keeps it from saying yes is an *Error, after up to three tries: a registry
 // that refuses, is too busy, is away, or makes no sense. When ctx ends first,
 // errors.Is finds ctx's error in it.
-func (c *Client) Exists(ctx context.Context, image string, cred *Credentials) (bool, error) {
+func (c *Client) Exists(ctx context.Context, image string, cred *Credentials) (there bool, err error) {
+	begin := time.Now()
+	defer func() { c.observe(begin, there, err) }()
 	k, err := c.newCheck(image, cred)
 	if err != nil {
 		return false, err
 	}
-	var there bool
 	p := &pace{ctx: ctx, BackOff: backoff.WithMaxRetries(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(c.wait), backoff.WithMultiplier(2)), tries-1)}
 	try := func() error {

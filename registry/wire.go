@@ -56,7 +56,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	_, secret, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	w.keep(secret)
-	resp, err := w.client.transport.RoundTrip(req)
+	resp, err := w.client.requests.RoundTrip(req)
 	if err != nil {
 		if req.URL.Scheme == "http" {
 			return nil, &plainError{err}

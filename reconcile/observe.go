@@ -1,0 +1,152 @@
+package reconcile
+
+import (
+	"errors"
+	"time"
+
+	"github.com/kainlite/gitops-operator/builds"
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/registry"
+)
+
+// Observer is told how the work goes, beside the results. Its methods may be
+// called from any goroutine, and must not block.
+type Observer interface {
+	// Ended tells of a Deployment that got a result, or was put off.
+	Ended(e Ending)
+	// Pushed tells of a push of so many commits, and how it went.
+	Pushed(commits int, err error)
+	// Retried tells that work is done again, for one of the reasons below.
+	Retried(reason string)
+	// Worked tells of a group whose results are out.
+	Worked(w Work)
+}
+
+// Why work is done again.
+const (
+	RetryBranchMoved = "branch_moved"
+	RetryMirror      = "mirror"
+)
+
+// Ending is how the work on a Deployment ended.
+type Ending struct {
+	Target k8s.Target
+	Action string // ActionPending: it was put off
+	Reason string // of a failure: one of Reasons
+	// Head is the application's commit, and Seen when it was looked up; empty if
+	// that was not reached.
+	Head string
+	Seen time.Time
+	// Behind says that the manifest does not have Head's tag; false if that is
+	// not known.
+	Behind bool
+}
+
+// Work is what was done for one group.
+type Work struct {
+	// Repository and Branch are those of the manifests; empty where nothing in
+	// the group could be worked on.
+	Repository, Branch string
+	Deployments        int
+	Duration           time.Duration
+	// OK says that the repository was read and, where something was to be
+	// changed, pushed, whatever became of single Deployments.
+	OK bool
+}
+
+type nobody struct{}
+
+func (nobody) Ended(Ending)      {}
+func (nobody) Pushed(int, error) {}
+func (nobody) Retried(string)    {}
+func (nobody) Worked(Work)       {}
+
+// Reasons are what failures are counted by.
+var Reasons = []string{reasonAnnotations, reasonSecret, "auth", "host_key", "repository_missing", "branch_missing", "empty_repository",
+	"network", "timeout", "read_only", "declined", "branch_moved", "push_unknown", reasonManifest, reasonImageMissing,
+	"registry", "builds", reasonShutdown, reasonOther}
+
+const (
+	reasonAnnotations  = "annotations"
+	reasonSecret       = "secret"
+	reasonManifest     = "manifest"
+	reasonImageMissing = "image_missing"
+	reasonShutdown     = "shutdown"
+	reasonOther        = "other"
+)
+
+// kinds are the reasons that the rooms' errors tell; the first that matches
+// counts.
+var kinds = []struct {
+	kind   error
+	reason string
+}{
+	{gitcli.ErrPushUnknown, "push_unknown"},
+	{gitcli.ErrAuth, "auth"},
+	{gitcli.ErrHostKey, "host_key"},
+	{gitcli.ErrRepositoryMissing, "repository_missing"},
+	{gitcli.ErrBranchMissing, "branch_missing"},
+	{gitcli.ErrEmptyRepository, "empty_repository"},
+	{gitcli.ErrReadOnly, "read_only"},
+	{gitcli.ErrDeclined, "declined"},
+	{gitcli.ErrBranchMoved, "branch_moved"},
+	{gitcli.ErrNetwork, "network"},
+	{gitcli.ErrTimeout, "timeout"},
+	{gitcli.ErrNoKey, reasonSecret},
+	{gitcli.ErrPassphrase, reasonSecret},
+	{k8s.ErrSecretNotFound, reasonSecret},
+	{k8s.ErrSecretForbidden, reasonSecret},
+	{registry.ErrInvalid, reasonManifest},
+	{registry.ErrUnauthorized, "registry"},
+	{registry.ErrRateLimited, "registry"},
+	{registry.ErrUnavailable, "registry"},
+	{registry.ErrUnexpected, "registry"},
+	{builds.ErrRateLimited, "builds"},
+	{builds.ErrUnauthorized, "builds"},
+	{builds.ErrNotVisible, "builds"},
+	{builds.ErrUnavailable, "builds"},
+	{builds.ErrUnexpected, "builds"},
+}
+
+// reasonOf sorts a failure. Where the rooms tell no kind, what it was wrapped in
+// by because counts.
+func reasonOf(err error) string {
+	for _, k := range kinds {
+		if errors.Is(err, k.kind) {
+			return k.reason
+		}
+	}
+	if r, ok := errors.AsType[*reasoned](err); ok {
+		return r.reason
+	}
+	return reasonOther
+}
+
+// reasoned is an error with a reason; its text is the error's.
+type reasoned struct {
+	error
+	reason string
+}
+
+func (r *reasoned) Unwrap() error { return r.error }
+
+func because(reason string, err error) error { return &reasoned{err, reason} }
+
+// ended tells of a deployment.
+func (g *group) ended(d *deployment, res Result, again time.Duration) {
+	e := Ending{Target: d.target, Action: res.Action, Reason: d.reason, Head: d.head, Seen: d.seen, Behind: d.behind != ""}
+	if again > 0 {
+		e.Action = ActionPending
+	}
+	g.Observer.Ended(e)
+}
+
+// worked tells of the group, whose repository failed with err, or did not.
+func (g *group) worked(err error) {
+	w := Work{Deployments: len(g.deployments), Duration: time.Since(g.began), OK: err == nil}
+	if g.mirror != nil || err != nil {
+		w.Repository, w.Branch = g.manifests.String(), g.branch
+	}
+	g.Observer.Worked(w)
+}

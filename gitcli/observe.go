@@ -81,6 +81,9 @@ func (c *Client) ended(ctx context.Context, cmd command, p *exec.Cmd, begin time
 		}
 		line.Write(fields...)
 	}
+	if c.ctx == nil { // New is still checking
+		return
+	}
 	name := cmd.name()
 	if out, ok := written.to.(*capped); ok && err != nil && name == "push" {
 		if refused := parsePush(out.String(), ""); refused != nil {

@@ -109,7 +109,7 @@ func TestManyRequestsAtOnceShareTwoRuns(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() {
-		served <- server.Serve(httpapi.New(o.source, counted, telemetry.NewMetrics(), zap.NewNop()).Handler())
+		served <- server.Serve(httpapi.New(o.source, counted, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop()).Handler())
 	}()
 	defer func() {
 		server.Shutdown(context.Background())

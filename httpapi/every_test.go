@@ -42,7 +42,7 @@ func TestPassesByThemselves(t *testing.T) {
 		}
 		q := queue.New(1, run, queue.Options[k8s.Target, reconcile.Result]{Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result { return reconcile.Failed(j.Value, err) }})
 		source := &late{targets: []k8s.Target{target("default", "blog")}}
-		api := httpapi.New(source, q, telemetry.NewMetrics(), zap.NewNop())
+		api := httpapi.New(source, q, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop())
 		ctx, cancel := context.WithCancel(t.Context())
 		begin := time.Now()
 		var every sync.WaitGroup
@@ -82,7 +82,7 @@ func TestNoMorePassesAtTheEnd(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			begin := time.Now()
-			httpapi.New(source, q, telemetry.NewMetrics(), zap.NewNop()).Every(ctx, time.Hour)
+			httpapi.New(source, q, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop()).Every(ctx, time.Hour)
 			if took := time.Since(begin); took != 10*time.Second {
 				t.Errorf("ended after %s", took)
 			}

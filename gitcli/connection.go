@@ -210,7 +210,9 @@ func (c *Client) serve(ctx context.Context, cn *conn, r Remote, id *Identity) {
 	defer cancel()
 	stderr := &tail{max: maxStderr}
 	// One -M: with ControlMaster=yes beside it, ssh asks before each session.
-	args := append(sshOptions(id, cn.socket), "-o", "ControlPersist=no", "-M", "-N")
+	// The sessions' own SendEnv does not count: without it here, git would fall
+	// back to the protocol that lists every ref of a repository.
+	args := append(sshOptions(id, cn.socket), "-o", "SendEnv=GIT_PROTOCOL", "-o", "ControlPersist=no", "-M", "-N")
 	if r.port != "" {
 		args = append(args, "-p", r.port)
 	}

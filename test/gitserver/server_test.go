@@ -247,7 +247,7 @@ func TestCountsWhatItServes(t *testing.T) {
 	stranger.git("ls-remote", f.server.URL(repo))
 
 	want := Stats{
-		Connections: 8, Sessions: 7, UploadPacks: 2, ReceivePacks: 4, Pushes: 2,
+		Connections: 8, Sessions: 7, UploadPacks: 2, Version2: 2, ReceivePacks: 4, Pushes: 2,
 		ByRepo: map[string]RepoStats{
 			repo:        {UploadPacks: 1, ReceivePacks: 4, Pushes: 2},
 			"other.git": {UploadPacks: 1},

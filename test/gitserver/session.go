@@ -119,7 +119,7 @@ func (s *session) exec(ctx context.Context, working *sync.WaitGroup, line string
 		s.server.logf("%s %q: not allowed for this key", service, repo)
 		return s.notFound(1) // what hosts say without asking git
 	}
-	s.server.counters.command(repo, service)
+	s.server.counters.command(repo, service, s.protocol)
 
 	for {
 		lifted := s.server.faults.stalled(repo)

@@ -2,6 +2,7 @@ package gitserver
 
 import (
 	"maps"
+	"strings"
 	"sync"
 )
 
@@ -11,6 +12,7 @@ type Stats struct {
 	Sessions     int // session channels accepted
 	UploadPacks  int // upload-pack commands admitted (fetch, clone, ls-remote), stalled ones too
 	ReceivePacks int // receive-pack commands admitted (push), stalled ones too
+	Version2     int // of these commands, those that asked for git's protocol version 2
 	Pushes       int // receive-packs that updated some reference
 	ByRepo       map[string]RepoStats
 }
@@ -53,7 +55,7 @@ func (c *counters) session() {
 	c.stats.Sessions++
 }
 
-func (c *counters) command(repo, service string) {
+func (c *counters) command(repo, service, protocol string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.stats.ByRepo[repo]
@@ -63,6 +65,9 @@ func (c *counters) command(repo, service string) {
 	} else {
 		c.stats.UploadPacks++
 		r.UploadPacks++
+	}
+	if strings.Contains(protocol, "version=2") {
+		c.stats.Version2++
 	}
 	c.put(repo, r)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,13 @@ type Mirror struct {
 	cache  string
 	dir    string
 }
+
+// firstProtocol is for what fetches objects. With git's second protocol, a
+// session ends when git hangs up, and a shared connection then tells git now and
+// then that it has failed, after all has arrived: servers built on Go's ssh
+// package, as GitLab's and Gitea's, send no exit code any more. git ignores that
+// after ls-remote only.
+var firstProtocol = []string{"-c", "protocol.version=0"}
 
 // unsafeInName is what a folder's name should not have.
 var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
@@ -68,8 +76,8 @@ func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 		return m.clone(ctx)
 	}
 	m.removeLeftovers()
-	cmd := m.local("fetch", "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-		"--no-recurse-submodules", "--end-of-options", m.remote.url, "+"+m.ref()+":"+m.tracking())
+	cmd := m.local("fetch", append(slices.Clone(firstProtocol), "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+		"--no-recurse-submodules", "--end-of-options", m.remote.url, "+"+m.ref()+":"+m.tracking())...)
 	_, err := m.c.onConnection(ctx, cmd, m.id)
 	if errors.Is(err, ErrBranchMissing) {
 		return "", m.explainMissing(ctx, err)
@@ -122,8 +130,8 @@ func (m *Mirror) cloneInto(ctx context.Context, dir string) error {
 	}
 	cmd := command{
 		op: "clone", remote: m.remote, branch: m.branch,
-		args: []string{"clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
-			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.url, dir},
+		args: append(slices.Clone(firstProtocol), "clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
+			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.url, dir),
 	}
 	_, err := m.c.onConnection(ctx, cmd, m.id)
 	if err == nil {

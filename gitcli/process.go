@@ -78,6 +78,9 @@ func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failur
 		written.to = cmd.stdout
 	}
 	p.Stdin, p.Stdout, p.Stderr = cmd.stdin, written, stderr
+	if cmd.net == nil {
+		p.WaitDelay = timeout // no ssh holds its output: on a busy machine, the rest of it takes its time
+	}
 	begin := time.Now()
 	defer func() { c.ended(ctx, cmd, p, begin, written, failure) }()
 	err := runGroup(ctx, p)
@@ -141,7 +144,7 @@ func (c *Client) environment(net *lease) []string {
 // SIGTERM, then SIGKILL; nothing of it is left when runGroup returns.
 func runGroup(ctx context.Context, p *exec.Cmd) error {
 	setGroup(p)
-	p.WaitDelay = pipeGrace
+	p.WaitDelay = cmp.Or(p.WaitDelay, pipeGrace)
 	if err := p.Start(); err != nil {
 		return err
 	}

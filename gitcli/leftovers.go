@@ -12,7 +12,7 @@ import (
 // to nobody: a lock would only block, and the rest would pile up.
 
 // removeLeftovers removes them before the first fetch of this process, and
-// before the next one whenever a git command has failed since.
+// before the next one whenever a git command has failed or complained since.
 func (m *Mirror) removeLeftovers() {
 	m.c.mu.Lock()
 	clean := m.c.clean[m.dir]
@@ -46,9 +46,10 @@ func leftover(path string) bool {
 	return strings.HasPrefix(path, "objects/") && (strings.HasPrefix(name, "tmp_") || strings.HasSuffix(name, ".keep"))
 }
 
-// failed notes that a git command on a mirror did. It may have been killed, or
-// a git that it had started.
-func (c *Client) failed(mirror string) {
+// suspect notes that a git command on a mirror failed or complained. It may have
+// been killed, or a git that it had started: fast-import does well without its
+// unpack-objects, and only says so.
+func (c *Client) suspect(mirror string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.clean, mirror)

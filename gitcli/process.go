@@ -85,8 +85,8 @@ func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failur
 	defer func() { c.ended(ctx, cmd, p, begin, written, failure) }()
 	err := runGroup(ctx, p)
 
-	if cmd.mirror != "" && !p.ProcessState.Success() {
-		c.failed(cmd.mirror)
+	if cmd.mirror != "" && (!p.ProcessState.Success() || stderr.String() != "") {
+		c.suspect(cmd.mirror)
 	}
 	switch {
 	case err == nil:

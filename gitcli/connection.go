@@ -28,6 +28,9 @@ const (
 	// perHost is how many commands and log-ins run on one host at once: servers
 	// allow 10 sessions on a connection, and 10 log-ins.
 	perHost = 8
+	// connectTries is how often a command takes a connection that is lost
+	// while the command waits for its turn.
+	connectTries = 5
 	// socketPoll is how often a starting connection is looked at.
 	socketPoll = 3 * time.Millisecond
 )
@@ -61,7 +64,7 @@ type lease struct {
 // connect returns a lease on the connection to a remote, starting it where
 // there is none. Concurrent callers share one start and its outcome.
 func (c *Client) connect(ctx context.Context, op string, r Remote, branch string, id *Identity) (*lease, error) {
-	for {
+	for range connectTries {
 		cn, started := c.conn(r, id)
 		l := &lease{c: c, conn: cn, id: id, host: c.host(r)}
 		select {
@@ -93,6 +96,7 @@ func (c *Client) connect(ctx context.Context, op string, r Remote, branch string
 		}
 		l.done() // it died while this command waited for its turn
 	}
+	return nil, &Error{Op: op, Remote: r.url, Branch: branch, Kind: ErrNetwork, Detail: "the connection was lost again and again"}
 }
 
 // host returns the places for commands on a remote's host. One is always left

@@ -163,6 +163,7 @@ type group struct {
 	memory      *memory
 	files       []*manifest   // those that the deployments want
 	written     []*deployment // those with a commit, in order
+	atMost      int           // so many changes in the next push; 0: all
 	secrets     memo[k8s.SecretRef, map[string][]byte]
 	looks       memo[look, bool]
 	states      memo[commit, builds.State]
@@ -183,6 +184,7 @@ type deployment struct {
 	file   *manifest
 	images []patcher.Image // its images in the file
 	behind string          // the first of them that has another tag
+	later  bool            // it waits for the next attempt
 	step   int             // of the file's edits; 0: another deployment's does it too
 	from   string          // the tag that it replaces
 	err    error           // why the file cannot be changed for it
@@ -360,33 +362,45 @@ func tag(commit, tagType string) string {
 // has moved meanwhile, everything is planned again on its new head: an edit is
 // a function of the file, never a merge of texts.
 func (g *group) update(ctx context.Context, base string) error {
-	rebuilt, refused := false, ""
+	rebuilt, refused, refusals, declines := false, "", 0, 0
 	attempt := func() error {
-		if base == "" {
-			var err error
-			if base, err = g.mirror.Fetch(ctx); err != nil {
-				return backoff.Permanent(err)
+		for {
+			if base == "" {
+				var err error
+				if base, err = g.mirror.Fetch(ctx); err != nil {
+					return backoff.Permanent(err)
+				}
 			}
-		}
-		err := g.attempt(ctx, base)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, gitcli.ErrBranchMoved):
-			g.Log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
-			g.Observer.Retried(RetryBranchMoved)
-			refused, base = base, ""
-			return err
-		case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
-			g.Log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
-			g.Observer.Retried(RetryMirror)
-			rebuilt, base = true, ""
-			if err := g.mirror.Delete(); err != nil {
-				return backoff.Permanent(fmt.Errorf("delete mirror: %w", err))
+			err := g.attempt(ctx, base)
+			switch {
+			case err == nil && len(g.open()) == 0:
+				return nil
+			case err == nil: // the next few, on top of what was just pushed
+				base, g.atMost = g.memory.commit, 2*g.atMost
+				continue
+			case errors.Is(err, gitcli.ErrDeclined) && declines < maxDeclines && ctx.Err() == nil:
+				declines++
+				g.narrow(err)
+				continue
+			case errors.Is(err, gitcli.ErrBranchMoved):
+				g.Log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
+				g.Observer.Retried(RetryBranchMoved)
+				refused, base = base, ""
+				if refusals++; refusals >= wholePushes {
+					g.atMost = max(fewPushed, len(g.written)/4)
+				}
+				return err
+			case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
+				g.Log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
+				g.Observer.Retried(RetryMirror)
+				rebuilt, base = true, ""
+				if err := g.mirror.Delete(); err != nil {
+					return backoff.Permanent(fmt.Errorf("delete mirror: %w", err))
+				}
+				return err
 			}
-			return err
+			return backoff.Permanent(err)
 		}
-		return backoff.Permanent(err)
 	}
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
 	err := backoff.Retry(attempt, backoff.WithContext(backoff.WithMaxRetries(wait, maxPushes-1), ctx))
@@ -404,6 +418,7 @@ func (g *group) attempt(ctx context.Context, base string) error {
 	if err := g.plan(ctx, base); err != nil || len(g.open()) == 0 {
 		return err
 	}
+	g.shorten()
 	if err := g.load(ctx); err != nil {
 		return err
 	}
@@ -432,8 +447,10 @@ func (g *group) attempt(ctx context.Context, base string) error {
 		g.tell(d, notify.Success(res.Message))
 		d.end(res, 0)
 	}
-	for _, d := range g.open() { // done by the commit of another on the same file
-		g.upToDate(d)
+	for _, d := range g.open() {
+		if !d.later { // done by the commit of another on the same file
+			g.upToDate(d)
+		}
 	}
 	return nil
 }

@@ -258,6 +258,40 @@ func TestBranchThatNeverRestsIsGivenUp(t *testing.T) {
 	}
 }
 
+// Whoever is overtaken again and again takes smaller steps, and larger ones
+// again when they succeed.
+func TestOvertakenPushesBecomeSmaller(t *testing.T) {
+	s := newStage(t)
+	var names []string
+	for i := range 64 {
+		names = append(names, fmt.Sprintf("app%02d", i))
+	}
+	targets, heads := s.apps(names...)
+	times := 0
+	s.Server.OnReceivePack(func(string) {
+		if times++; times <= 4 {
+			s.Commit(manifests, map[string]string{"n": fmt.Sprint(times)})
+		}
+	})
+	for _, r := range s.run(targets...) {
+		if r.Action != "patched" {
+			t.Errorf("%s: %s", r.Deployment, r.Message)
+		}
+	}
+	// 64 three times and 16 are refused; 10, 20 and the last 34 are taken.
+	if times != 7 {
+		t.Errorf("%d pushes, want 4 refused and 3 accepted", times)
+	}
+	if n := s.Git(manifests, "rev-list", "--count", "master"); n != "69" {
+		t.Errorf("%s commits, want 1, 4 of the others and 64", n)
+	}
+	for _, name := range names {
+		if got, want := s.File(manifests, name+".yaml"), world.Manifest(name, "kainlite/"+name+":"+heads[name]); got != want {
+			t.Errorf("got:\n%s\nwant:\n%s", got, want)
+		}
+	}
+}
+
 func TestTwoOperatorsOnOneBranchBothGetTheirChangesIn(t *testing.T) {
 	s := newStage(t)
 	const each = 15

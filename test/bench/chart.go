@@ -29,7 +29,7 @@ type point struct{ x, y float64 }
 
 const (
 	chartWidth              = 760
-	left, right, top, below = 72, 16, 44, 52
+	left, right, top, below = 72, 32, 44, 52
 	legendLine              = 20
 )
 
@@ -41,7 +41,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .back { fill: #ffffff; }
 .grid { stroke: #d0d7de; stroke-width: 1; }
 .axis { stroke: #57606a; stroke-width: 1; }
-.line { fill: none; stroke-width: 2.2; }
+.line { fill: none; stroke-width: 2.2; stroke-linecap: round; }
 .c0 { stroke: #0969da; fill: #0969da; } .c1 { stroke: #bc5a00; fill: #bc5a00; } .c2 { stroke: #8250df; fill: #8250df; }
 .line.c0, .line.c1, .line.c2 { fill: none; }
 @media (prefers-color-scheme: dark) {
@@ -179,9 +179,6 @@ func (c *chart) draw(b *strings.Builder) {
 	plotBottom := float64(c.total() - below)
 	x := newAxis(xs, c.logX, left, chartWidth-right)
 	y := newAxis(ys, c.logY, plotBottom, plotTop)
-	if !c.logX {
-		x.max = max(x.at(0), x.max) // ends with the last point, not with a whole step
-	}
 	text := func(px, py float64, class, anchor, s string) {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`+"\n", px, py, class, anchor, html.EscapeString(s))
 	}
@@ -228,13 +225,16 @@ func (l line) draw(b *strings.Builder, x, y axis) {
 		}
 		fmt.Fprintf(b, `" class="line c%d"%s/>`+"\n", l.color, dash(l))
 	}
-	if l.dots || len(l.points) <= 20 {
-		radius := 3.2
-		if l.dots {
-			radius = 1
-		}
+	switch {
+	case l.dots: // lines of no length, with round ends
+		fmt.Fprintf(b, `<path class="line dots c%d" d="`, l.color)
 		for _, p := range l.points {
-			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="%.1f" class="c%d"/>`+"\n", x.at(p.x), y.at(p.y), radius, l.color)
+			fmt.Fprintf(b, "M%.1f %.1fh0", x.at(p.x), y.at(p.y))
+		}
+		b.WriteString("\"/>\n")
+	case len(l.points) <= 20:
+		for _, p := range l.points {
+			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3.2" class="c%d"/>`+"\n", x.at(p.x), y.at(p.y), l.color)
 		}
 	}
 }

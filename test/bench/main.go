@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ type options struct {
 	operator, out, filter string
 	quick, slow           bool
 	runs, clones, passes  int
+	budget                time.Duration
 	command               string // as the report names it
 }
 
@@ -54,7 +56,8 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&opt.filter, "case", "", "only cases that match `REGEXP`, such as '^large/1000/.*/warm/0ms$'")
 	fs.BoolVar(&opt.quick, "quick", false, "a minute or two: small numbers, few runs, no added latency")
 	fs.StringVar(&opt.command, "command", "go run ./test/bench "+strings.Join(args, " "), "the `COMMAND` that the report names")
-	fs.IntVar(&opt.runs, "runs", 5, "runs of each case; where they take long, fewer, but 3")
+	fs.IntVar(&opt.runs, "runs", 5, "runs of each case, and twice as many and one of those of the targets; where they take longer than --budget, fewer, but 2")
+	fs.DurationVar(&opt.budget, "budget", 6*time.Second, "for the runs of one case; those of the targets get four times as much")
 	fs.IntVar(&opt.clones, "clones", 3, "Deployments on which the clone method is measured; 0: not at all")
 	fs.IntVar(&opt.passes, "long-life", 2000, "passes, with a change in each, of one operator; 0: none")
 	fs.BoolVar(&opt.slow, "slow-remotes", true, "50 manifests repositories, one of which hangs")
@@ -66,7 +69,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	p := plan{
-		operator: program, runs: opt.runs, budget: 15 * time.Second,
+		operator: program, runs: opt.runs, budget: opt.budget,
 		sizes:  []scale{{small, 1}, {small, 10}, {large, 1}, {large, 10}, {large, 100}, {large, 1000}, {large, 10_000}},
 		delays: []time.Duration{0, 20 * time.Millisecond},
 	}
@@ -88,6 +91,9 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer os.RemoveAll(dir)
 	begin := time.Now()
 	rep, err := measureAll(ctx, dir, p, opt, repos, stderr)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,9 @@ func (rep *report) markdown() string {
 		rep.targets(&b)
 		rep.table(&b, "Warm: mirror and connection are in place", false)
 		rep.table(&b, "Cold: the first pass ever of a new process, with an empty cache folder", true)
+		if rep.scaling() != nil {
+			b.WriteString("![Time of a warm pass against the number of Deployments, in the large repository](performance-scaling.svg)\n\n")
+		}
 		rep.costs(&b)
 	}
 	if rep.slow != nil {
@@ -138,7 +141,7 @@ func thousands(n int) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
 	}
-	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
 // scaling draws passes of a warm operator in the large repository.
@@ -161,7 +164,7 @@ func (rep *report) scaling() *chart {
 		if len(operator.points) < 2 {
 			return nil
 		}
-		operator.name, floor.name, clones.name = "operator, "+kinds[kind], "floor, "+kinds[kind], "clone per Deployment, "+kinds[kind]
+		operator.name, floor.name, clones.name = "operator, "+kinds[kind], "floor, "+kinds[kind], "clones (scaled), "+kinds[kind]
 		operator.color, floor.color, clones.color = 0, 1, 2
 		operator.dashed, floor.dashed, clones.dashed = kind == noop, kind == noop, kind == noop
 		c.lines = append(c.lines, clones, operator, floor)

@@ -46,6 +46,9 @@ var optional = []string{
 	"github_token_secret_name", "github_token_secret_namespace",
 }
 
+// secrets begin the annotations that name a Secret and its namespace.
+var secrets = []string{"ssh_key", "notifications_secret", "registry_secret", "github_token_secret"}
+
 // legacy names were read by older releases; they are ignored without a word.
 var legacy = []string{"namespace"}
 
@@ -77,10 +80,18 @@ func (t Target) Key() string { return t.Namespace + "/" + t.Name }
 func (t Target) Invalid() error {
 	var faults []string
 	if v := value(t.Annotations, "enabled"); v != "" && v != "true" && v != "false" {
-		faults = append(faults, fmt.Sprintf(`%senabled is %q: set it to "true" or "false"`, Prefix, v))
+		faults = append(faults, fmt.Sprintf(`%senabled is %.100q: set it to "true" or "false"`, Prefix, v))
 	}
 	if v := value(t.Annotations, "tag_type"); v != "" && v != TagLong && v != TagShort {
-		faults = append(faults, fmt.Sprintf("%stag_type is %q: set it to %q or %q", Prefix, v, TagLong, TagShort))
+		faults = append(faults, fmt.Sprintf("%stag_type is %.100q: set it to %q or %q", Prefix, v, TagLong, TagShort))
+	}
+	for _, secret := range secrets {
+		if v := value(t.Annotations, secret+"_name"); v != "" && !dnsName(v, 253, true) {
+			faults = append(faults, fmt.Sprintf("%s%s_name is %+.100q, and no Secret can have that name: use lower-case letters, digits, '-' and '.'", Prefix, secret, v))
+		}
+		if v := value(t.Annotations, secret+"_namespace"); v != "" && !dnsName(v, 63, false) {
+			faults = append(faults, fmt.Sprintf("%s%s_namespace is %+.100q, and no namespace can have that name: use lower-case letters, digits and '-'", Prefix, secret, v))
+		}
 	}
 	if faults == nil {
 		return nil
@@ -216,6 +227,27 @@ func badName(namespace, name string) string {
 		return fmt.Sprintf("name %q is invalid: %s", name, faults[0])
 	}
 	return ""
+}
+
+// dnsName says whether Kubernetes would take s for a name: labels of at most 63
+// lower-case letters, digits and inner hyphens, with dots between them where
+// they are allowed. It is asked for each Deployment of each listing, which is
+// why it is not one of apimachinery's regular expressions.
+func dnsName(s string, most int, dots bool) bool {
+	label := 0 // bytes of it so far
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			label++
+		case c == '-' && label > 0 && i+1 < len(s) && s[i+1] != '.':
+			label++
+		case c == '.' && dots && label > 0:
+			label = 0
+		default:
+			return false
+		}
+	}
+	return label > 0 && len(s) <= most
 }
 
 func parseConfig(namespace string, annotations map[string]string) Config {

@@ -165,6 +165,27 @@ func TestNamesThatTheAPIServerWouldRefuseAreNotTracked(t *testing.T) {
 	}
 }
 
+func TestNamesThatNoSecretCanHaveAreInvalid(t *testing.T) {
+	long := strings.Repeat("a", 64)
+	for _, annotation := range []string{"ssh_key_name", "ssh_key_namespace", "notifications_secret_name", "registry_secret_namespace", "github_token_secret_name"} {
+		namespace := strings.HasSuffix(annotation, "_namespace")
+		for v, valid := range map[string]bool{
+			"a": true, "a-b": true, "0": true, "a.b": !namespace, long: !namespace,
+			"A": false, "-a": false, "a-": false, "a-.b": false, ".a": false, "a.": false, "a..b": false, "a/b": false, "../b": false,
+			"a_b": false, "a\nb": false, "a\x00b": false, "a\x1b[31m": false, "\u0430": false, strings.Repeat("a.", 126) + "ab": false,
+		} {
+			target := Target{Annotations: map[string]string{Prefix + "enabled": "true", Prefix + annotation: v}}
+			err := target.Invalid()
+			if (err == nil) != valid {
+				t.Errorf("%s %q: got %v", annotation, v, err)
+			}
+			if err != nil && (!strings.HasPrefix(err.Error(), Prefix+annotation+" is ") || strings.ContainsAny(err.Error(), "\n\x00\x1b\u0430")) {
+				t.Errorf("%s %q: got %q", annotation, v, err)
+			}
+		}
+	}
+}
+
 func TestInvalidValuesAreTrackedAndExplained(t *testing.T) {
 	tests := []struct {
 		changes []string

@@ -44,7 +44,7 @@ func parseHeads(out, ref string) (head, standard string) {
 	for line := range strings.Lines(out) {
 		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		switch {
-		case name == ref && objectID.MatchString(value):
+		case name == ref && objectID.MatchString(value) && strings.Trim(value, "0") != "": // zeros mean no commit
 			head = value
 		case name == "HEAD" && strings.HasPrefix(value, "ref: refs/heads/"):
 			standard = strings.TrimPrefix(value, "ref: refs/heads/")

@@ -91,15 +91,24 @@ func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSiz
 	for _, p := range paths {
 		entries[p] = Entry{Err: ErrPathMissing}
 	}
+	listed := make(map[string]bool, len(paths))
 	for line := range bytes.SplitSeq(out, []byte{0}) {
 		head, name, ok := strings.Cut(string(line), "\t")
 		fields := strings.Fields(head)
 		if _, wanted := entries[name]; !ok || !wanted || len(fields) != 4 {
 			continue
 		}
+		if listed[name] { // readers do not agree on which of them counts
+			entries[name] = Entry{Err: fmt.Errorf("%w: it stands twice in its folder", ErrNotRegular)}
+			continue
+		}
+		listed[name] = true
 		e := Entry{Mode: fields[0], ID: fields[2]}
 		switch e.Mode {
 		case "100644", "100755", "100664":
+			if e.Mode == "100664" { // of old; fast-import does not know it
+				e.Mode = "100644"
+			}
 			size, err := strconv.ParseInt(fields[3], 10, 64)
 			if err != nil {
 				return fmt.Errorf("read size of %s: %w", name, err)

@@ -29,6 +29,9 @@ var (
 	ipv6    = regexp.MustCompile(`^\[[0-9A-Fa-f:.]+\]$`)
 )
 
+// maxURL is more than any host allows, in bytes. A URL is part of many messages.
+const maxURL = 1024
+
 // Remote is a repository that is reached over SSH.
 type Remote struct {
 	url  string
@@ -43,6 +46,9 @@ func ParseRemote(s string) (Remote, error) {
 	const use = "use git@host:owner/repo.git or ssh://user@host:port/path"
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return Remote{}, errors.New("repository URL has unprintable characters: " + use)
+	}
+	if len(s) > maxURL {
+		return Remote{}, fmt.Errorf("repository URL %s is longer than %d bytes: %s", redact(s), maxURL, use)
 	}
 	r, dir := Remote{url: s}, ""
 	if m := sshURL.FindStringSubmatch(s); m != nil {
@@ -93,17 +99,27 @@ func (r Remote) canonical() [3]string {
 	return [3]string{r.Host(), port, strings.TrimSuffix(strings.Trim(path.Clean(r.path), "/"), ".git")}
 }
 
-// What may be a secret in a URL: a password, or a token in a user's place.
-var (
-	password = regexp.MustCompile(`^(ssh://[^/@:]*):[^/]*@`)
-	userinfo = regexp.MustCompile(`^((?:https?|git|ftps?|file)://)[^/]*@`)
-)
+// userinfo is what stands before the last @ of a URL, behind its scheme.
+var userinfo = regexp.MustCompile(`(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?(.*)@`)
 
 // redact quotes a URL for a message: without what may be a secret, and cut
-// where it is long.
+// where it is long. A password, a token in a user's place and a query are; the
+// user name of SSH is not.
 func redact(s string) string {
-	s = password.ReplaceAllString(s, "$1:***@")
-	s = userinfo.ReplaceAllString(s, "$1***@")
+	if m := userinfo.FindStringSubmatch(s); m != nil {
+		scheme, user, rest := m[1], m[2], s[len(m[0]):]
+		name, _, password := strings.Cut(user, ":")
+		switch {
+		case scheme != "" && !strings.EqualFold(scheme, "ssh://"):
+			user = "***"
+		case password:
+			user = name + ":***"
+		}
+		s = scheme + user + "@" + rest
+	}
+	if before, _, query := strings.Cut(s, "?"); query {
+		s = before + "?***"
+	}
 	if len(s) > 200 {
 		s = s[:200] + "..."
 	}
@@ -111,7 +127,7 @@ func redact(s string) string {
 }
 
 // CheckBranch says whether git would accept a branch of that name: the rules of
-// git-check-ref-format(1), and no leading hyphen.
+// git-check-ref-format(1), no leading hyphen, and printable characters only.
 func CheckBranch(name string) error {
 	bad := func(why string) error { return fmt.Errorf("branch name %.100q %s", name, why) }
 	switch {
@@ -133,7 +149,8 @@ func CheckBranch(name string) error {
 			return bad("contains " + strconv.Quote(s))
 		}
 	}
-	if i := strings.IndexFunc(name, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" ~^:?*[\\", r) }); i >= 0 {
+	// git takes more than what is printable; people are shown it.
+	if i := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" ~^:?*[\\", r) }); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(name[i:])
 		return bad("contains " + strconv.QuoteRune(r))
 	}

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/kainlite/gitops-operator/gitcli"
 )
@@ -29,32 +30,47 @@ func TestParseRemoteAcceptsSSHOnly(t *testing.T) {
 	}
 	const use = "use git@host:owner/repo.git or ssh://user@host:port/path"
 	for bad, want := range map[string]string{
-		"":                                   `repository URL "" is not an SSH URL: ` + use,
-		"https://github.com/kainlite/blog":   `repository URL "https://github.com/kainlite/blog" is not an SSH URL: ` + use,
-		"https://me:hunter2@host/x":          `repository URL "https://***@host/x" is not an SSH URL: ` + use,
-		"ssh://git:hunter2@host/x":           `repository URL "ssh://git:***@host/x" carries a password: ` + use + ", with a key",
-		"file:///etc":                        `repository URL "file:///etc" is not an SSH URL: ` + use,
-		"ext::sh -c touch% /tmp/x":           `repository URL "ext::sh -c touch% /tmp/x" is not an SSH URL: ` + use,
-		"/srv/git/blog.git":                  `repository URL "/srv/git/blog.git" is not an SSH URL: ` + use,
-		"github.com:kainlite/blog.git":       `repository URL "github.com:kainlite/blog.git" is not an SSH URL: ` + use,
-		"ssh://host/x":                       `repository URL "ssh://host/x" is not an SSH URL: ` + use,
-		"-oProxyCommand=x@host:y":            `repository URL "-oProxyCommand=x@host:y" has an invalid user name: ` + use,
-		"git@-oProxyCommand=x:y":             `repository URL "git@-oProxyCommand=x:y" has an invalid host name: ` + use,
-		"ssh://git@-oProxyCommand=x/y":       `repository URL "ssh://git@-oProxyCommand=x/y" has an invalid host name: ` + use,
-		"git@host:-x":                        `repository URL "git@host:-x" has a path that begins with a hyphen: ` + use,
-		"ssh://git@host:99999/x":             `repository URL "ssh://git@host:99999/x" has an invalid port: ` + use,
-		"ssh://git@host/x%0ay":               `repository URL "ssh://git@host/x%0ay" has a bad percent-encoding in its path`,
-		"git@host:x\ny":                      "repository URL has unprintable characters: " + use,
-		"git@host:x\x00y":                    "repository URL has unprintable characters: " + use,
-		"git@ho st:x":                        `repository URL "git@ho st:x" has an invalid host name: ` + use,
-		"git@host$(id):x":                    `repository URL "git@host$(id):x" has an invalid host name: ` + use,
-		"ssh://git@[::1 -oProxyCommand=x]/y": `repository URL "ssh://git@[::1 -oProxyCommand=x]/y" has an invalid host name: ` + use,
+		"":                                      `repository URL "" is not an SSH URL: ` + use,
+		"https://github.com/kainlite/blog":      `repository URL "https://github.com/kainlite/blog" is not an SSH URL: ` + use,
+		"https://me:hunter2@host/x":             `repository URL "https://***@host/x" is not an SSH URL: ` + use,
+		"ssh://git:hunter2@host/x":              `repository URL "ssh://git:***@host/x" carries a password: ` + use + ", with a key",
+		"HTTPS://me:hunter2@host/x":             `repository URL "HTTPS://***@host/x" is not an SSH URL: ` + use,
+		"https://me:hunt/er2@host/x":            `repository URL "https://***@host/x" is not an SSH URL: ` + use,
+		"https://hunter2@host/x":                `repository URL "https://***@host/x" is not an SSH URL: ` + use,
+		"https://host/x?token=hunter2":          `repository URL "https://host/x?***" is not an SSH URL: ` + use,
+		"me:hunter2@host/x":                     `repository URL "me:***@host/x" is not an SSH URL: ` + use,
+		"git@host:" + strings.Repeat("x", 1024): `repository URL "git@host:` + strings.Repeat("x", 191) + `..." is longer than 1024 bytes: ` + use,
+		"file:///etc":                           `repository URL "file:///etc" is not an SSH URL: ` + use,
+		"ext::sh -c touch% /tmp/x":              `repository URL "ext::sh -c touch% /tmp/x" is not an SSH URL: ` + use,
+		"/srv/git/blog.git":                     `repository URL "/srv/git/blog.git" is not an SSH URL: ` + use,
+		"github.com:kainlite/blog.git":          `repository URL "github.com:kainlite/blog.git" is not an SSH URL: ` + use,
+		"ssh://host/x":                          `repository URL "ssh://host/x" is not an SSH URL: ` + use,
+		"-oProxyCommand=x@host:y":               `repository URL "-oProxyCommand=x@host:y" has an invalid user name: ` + use,
+		"git@-oProxyCommand=x:y":                `repository URL "git@-oProxyCommand=x:y" has an invalid host name: ` + use,
+		"ssh://git@-oProxyCommand=x/y":          `repository URL "ssh://git@-oProxyCommand=x/y" has an invalid host name: ` + use,
+		"git@host:-x":                           `repository URL "git@host:-x" has a path that begins with a hyphen: ` + use,
+		"ssh://git@host:99999/x":                `repository URL "ssh://git@host:99999/x" has an invalid port: ` + use,
+		"ssh://git@host/x%0ay":                  `repository URL "ssh://git@host/x%0ay" has a bad percent-encoding in its path`,
+		"git@host:x\ny":                         "repository URL has unprintable characters: " + use,
+		"git@host:x\x00y":                       "repository URL has unprintable characters: " + use,
+		"git@ho st:x":                           `repository URL "git@ho st:x" has an invalid host name: ` + use,
+		"git@host$(id):x":                       `repository URL "git@host$(id):x" has an invalid host name: ` + use,
+		"ssh://git@[::1 -oProxyCommand=x]/y":    `repository URL "ssh://git@[::1 -oProxyCommand=x]/y" has an invalid host name: ` + use,
 	} {
 		_, err := gitcli.ParseRemote(bad)
 		if err == nil {
 			t.Errorf("%q was accepted", bad)
 		} else if err.Error() != want {
 			t.Errorf("%q:\n got  %s\n want %s", bad, err, want)
+		}
+	}
+}
+
+// git takes what does not show, or shows as something else.
+func TestCheckBranchWantsWhatIsPrintable(t *testing.T) {
+	for _, name := range []string{"master\u202e", "mas\u200bter", "\ufeffmaster", "mas\u00a0ter", "x\u009b31m"} {
+		if err := gitcli.CheckBranch(name); err == nil || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q: got %v", name, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/mikefarah/yq/v4/pkg/yqlib"
@@ -18,9 +19,13 @@ const (
 	// definitions in use need about half of it.
 	maxDepth = 200
 
-	// maxFlow bounds the brackets and commas of a file. The reader holds all
-	// tokens of a flow collection in memory, about 1 GB for this many.
-	maxFlow = 500_000
+	// maxFlow bounds the brackets and commas of a file, and maxMarks the hyphens,
+	// question marks and colons that begin an entry or a value. Each may make a
+	// node, of which the reader holds some hundred bytes, and of a flow
+	// collection all tokens besides. As many as these take about 300 MB; a
+	// manifest of MaxSize as people write them stays below.
+	maxFlow  = 60_000
+	maxMarks = 200_000
 
 	// maxTagDirectives bounds the %TAG directives: the reader's time grows with
 	// the square of their number.
@@ -51,11 +56,9 @@ func checkText(content []byte) error {
 		r, _ := utf8.DecodeRune(content[i:])
 		return refuse(lineAt(content, i), ErrNotYAML, "the character %U is not allowed in YAML: remove it", r)
 	}
-	flow := 0
-	for _, c := range content {
-		if c == ',' || c == '[' || c == '{' {
-			flow++
-		}
+	flow, marks := count(content)
+	if marks > maxMarks {
+		return refuse(0, ErrTooComplex, "the file has %d entries, more than the %d that are read: split it", marks, maxMarks)
 	}
 	if flow > maxFlow {
 		return refuse(0, ErrTooComplex, "the file has %d brackets and commas, more than the %d that are read: split it, or write it in block style", flow, maxFlow)
@@ -64,6 +67,23 @@ func checkText(content []byte) error {
 		return refuse(0, ErrTooComplex, "the file has %d %%TAG directives, more than the %d that are read: remove those that are not needed", n, maxTagDirectives)
 	}
 	return nil
+}
+
+// count counts what may make a node, wherever it stands: also in texts, where it
+// makes none.
+func count(content []byte) (flow, marks int) {
+	for i, c := range content {
+		switch c {
+		case ',', '[', '{':
+			flow++
+		case '-', '?', ':':
+			// Beyond ASCII there are more line breaks than LF and CR.
+			if i+1 == len(content) || content[i+1] <= ' ' || content[i+1] >= utf8.RuneSelf {
+				marks++
+			}
+		}
+	}
+	return flow, marks
 }
 
 func invalidUTF8(content []byte) int {
@@ -84,8 +104,15 @@ func forbidden(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\ufffe' || r == '\uffff'
 }
 
+// heavy is held while a file is read that takes a lot of memory: one at a time.
+var heavy sync.Mutex
+
 // decode reads all documents.
 func decode(content []byte) (docs []*node, err error) {
+	if flow, marks := count(content); flow > maxFlow/10 || marks > maxMarks/10 {
+		heavy.Lock()
+		defer heavy.Unlock()
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			docs, err = nil, refuse(0, ErrNotYAML, "the YAML reader failed on the file (%v): correct the file", p)

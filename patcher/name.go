@@ -7,7 +7,10 @@ import (
 	"github.com/distribution/reference"
 )
 
-const dockerHub = "docker.io"
+const (
+	dockerHub = "docker.io"
+	maxName   = 512 // bytes; a repository has at most 255, and a host as many
+)
 
 // Name is the name of an image, without tag and digest. Names are comparable.
 type Name struct {
@@ -23,6 +26,10 @@ type Name struct {
 func ParseName(name string, anyRegistry bool) (Name, error) {
 	if name == "" {
 		return Name{}, refuse(0, ErrName, "the image name is empty: give it without a tag, as in kainlite/blog")
+	}
+	// Not left to the library, whose words repeat the name as it is.
+	if len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return Name{}, refuse(0, ErrName, "%s is not an image name: it is too long, or has characters that no image name has", quote(name))
 	}
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {

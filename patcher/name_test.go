@@ -18,6 +18,8 @@ func TestParseNameRefusesWhatIsNoName(t *testing.T) {
 		"kainlite/blog@" + digest:   `the image name "kainlite/blog@` + digest + `" has a digest: remove @` + digest,
 		"kainlite/blog:1@" + digest: `the image name "kainlite/blog:1@` + digest + `" has a digest: remove @` + digest,
 		"Kainlite/Blog":             `"Kainlite/Blog" is not an image name: invalid reference format: repository name (Blog) must be lowercase`,
+		"kainlite/blog\x1b[31m":     `"kainlite/blog\x1b[31m" is not an image name: it is too long, or has characters that no image name has`,
+		"kainlite/bl\u043eg":        `"kainlite/blоg" is not an image name: it is too long, or has characters that no image name has`,
 		" kainlite/blog":            `" kainlite/blog" is not an image name: invalid reference format`,
 		"kainlite/blog:":            `"kainlite/blog:" is not an image name: invalid reference format`,
 		"https://ghcr.io/x":         `"https://ghcr.io/x" is not an image name: invalid reference format`,

@@ -34,7 +34,9 @@ var refusals = []struct {
 	{"a Helm template with values", ErrNotYAML, `line 4: the file is a template, as Helm's are, not YAML: "{{ .Values.image }}:{{ .Values.tag }}"; name a file that holds the finished manifest`, pod("image: {{ .Values.image }}:{{ .Values.tag }}")},
 	{"too deep a file", ErrTooComplex, "line 1: the file is nested more than 200 levels deep: flatten it", strings.Repeat("[", 250) + strings.Repeat("]", 250)},
 	{"a file deeper than the reader goes", ErrNotYAML, "line 1: the file is not valid YAML: exceeded max depth of 10000; correct the file", strings.Repeat("[", 20000)},
-	{"too many flow entries", ErrTooComplex, "the file has 600001 brackets and commas, more than the 500000 that are read: split it, or write it in block style", "[" + strings.Repeat("a,", 600000) + "]"},
+	{"too many entries", ErrTooComplex, "the file has 300000 entries, more than the 200000 that are read: split it", strings.Repeat("-\n", 300000)},
+	{"too many complex keys", ErrTooComplex, "the file has 300000 entries, more than the 200000 that are read: split it", strings.Repeat("?\u2028", 300000)},
+	{"too many flow entries", ErrTooComplex, "the file has 600001 brackets and commas, more than the 60000 that are read: split it, or write it in block style", "[" + strings.Repeat("a,", 600000) + "]"},
 	{"too many directives", ErrTooComplex, "the file has 200 %TAG directives, more than the 100 that are read: remove those that are not needed", strings.Repeat("%TAG !a! b\n", 200) + "--- a"},
 
 	// Anchors and aliases.

@@ -231,15 +231,6 @@ func (g *group) putOff(d *deployment, w *wait, why string) {
 	d.end(res, delay)
 }
 
-// registryHost returns the host of a registry_secret_url.
-func registryHost(url string) string {
-	if _, rest, ok := strings.Cut(url, "://"); ok {
-		url = rest
-	}
-	host, _, _ := strings.Cut(url, "/")
-	return host
-}
-
 // Wait says how long to wait for an image that is being built.
 type Wait struct {
 	Attempts   int           // looks after the first

@@ -319,7 +319,11 @@ func (a annotations) read() (*reading, error) {
 		return nil, fmt.Errorf("gitops.operator.image_name: %w", err)
 	}
 	if !a.anyRegistry {
-		r.image = r.image.Or(registryHost(a.registry))
+		host, err := registryHost(a.registry)
+		if err != nil {
+			return nil, fmt.Errorf("gitops.operator.registry_secret_url: %w", err)
+		}
+		r.image = r.image.Or(host)
 	}
 	return r, nil
 }

@@ -60,6 +60,6 @@ func Pending(t k8s.Target) Result {
 func result(t k8s.Target, action, status, message string) Result {
 	return Result{
 		Deployment: t.Name, Namespace: t.Namespace, Action: action, Status: status,
-		Message: fmt.Sprintf("Deployment %s %s", t.Name, message),
+		Message: printable(fmt.Sprintf("Deployment %s %s", t.Name, message)),
 	}
 }

@@ -1,0 +1,25 @@
+package reconcile
+
+import (
+	"strings"
+	"unicode"
+)
+
+// maxMessage bounds a result's message, in bytes.
+const maxMessage = 2000
+
+// printable makes one bounded line of a message. Its parts have been checked or
+// quoted where they came in; this is for what nobody foresaw, since messages are
+// shown on terminals and in chats.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
+	}
+	return s
+}

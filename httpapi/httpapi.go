@@ -22,6 +22,7 @@ import (
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/telemetry"
 )
 
 // Source lists the Deployments.
@@ -266,7 +267,7 @@ func (a *API) debug(w http.ResponseWriter, req *http.Request) {
 		entries = append(entries, entry{t.Container, t.Name, t.Namespace, t.Annotations, t.Version, t.Config})
 	}
 	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(telemetry.Plain(w))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	enc.Encode(entries) // a client that has gone cannot be told
@@ -285,7 +286,7 @@ func fail(w http.ResponseWriter, code int, text string) {
 func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(telemetry.Plain(w))
 	enc.SetEscapeHTML(false)
 	enc.Encode(v)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/telemetry"
 )
 
 // WriteResults writes results as a JSON array, one a line.
@@ -30,7 +31,7 @@ func WriteResults(w io.Writer, results []reconcile.Result) error {
 		}
 	}
 	b.WriteString("]\n")
-	_, err := b.WriteTo(w)
+	_, err := b.WriteTo(telemetry.Plain(w))
 	return err
 }
 

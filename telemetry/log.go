@@ -31,5 +31,5 @@ func NewLogger(w io.Writer, level, format string) (*zap.Logger, error) {
 	default:
 		return nil, fmt.Errorf("unknown log format %q: use json or console", format)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), at)), nil
+	return zap.New(zapcore.NewCore(oneLine{encoder}, zapcore.Lock(zapcore.AddSync(Plain(w))), at)), nil
 }

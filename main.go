@@ -55,6 +55,10 @@ const shutdownGrace = 15 * time.Second
 // clusterWait is how long reconcile waits for the first listing of Deployments.
 const clusterWait = 30 * time.Second
 
+// memoryLimit is how much memory, in bytes, Go may take before it collects
+// garbage more eagerly. It is not a hard limit.
+const memoryLimit = 192 << 20
+
 // answerGrace is how long clients may then take to read their answers.
 const answerGrace = 2 * time.Second
 
@@ -147,6 +151,13 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	log, err := telemetry.NewLogger(stderr, s.LogLevel, s.LogFormat)
 	if err != nil {
 		return nil, err
+	}
+	if err := guardMemory(); err != nil {
+		return nil, err
+	}
+	// A large manifest leaves garbage that would double the peak.
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	metrics := newMetrics(s)
 	o := &operator{log: log, metrics: metrics}

@@ -203,7 +203,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 			case reconcile.GroupKey(t) != name:
 				end(i, reconcile.Failed(t, errors.New("its manifests repository, branch or key changed meanwhile; the next pass goes on with the new one")), 0)
 			default:
-				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted, LogFields: telemetry.LogFields(j.Origins)}), append(index, i)
+				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted, Requested: j.Requested, LogFields: telemetry.LogFields(j.Origins)}), append(index, i)
 			}
 		}
 		o.reconciler.Group(ctx, todo, func(i int, r reconcile.Result, again time.Duration) { end(index[i], r, again) })

@@ -29,6 +29,9 @@ type Job[T any] struct {
 	// Submitted is set by the queue: when the newest request for the job came,
 	// or when a job put off with [Outcome].Again became due.
 	Submitted time.Time
+	// Requested is set by the queue: when the newest request for the job came,
+	// also of a job that was put off since.
+	Requested time.Time
 	// Pending is set by the queue: since when the job has waited for a worker.
 	Pending time.Time
 	// Origins are who asked for the job, in whatever terms the submitter has:
@@ -140,7 +143,7 @@ func (q *Queue[T, R]) Submit(jobs []Job[T]) (*Pass[R], error) {
 	now := time.Now()
 	p := &Pass[R]{mu: &q.mu, tickets: make(map[string]*ticket[R], len(jobs))}
 	for _, job := range jobs {
-		job.Submitted = now
+		job.Submitted, job.Requested = now, now
 		p.tickets[job.Key] = q.submit(job)
 	}
 	return p, nil

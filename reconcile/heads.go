@@ -71,6 +71,16 @@ func (h *heads) get(key headKey, since time.Time, id *gitcli.Identity, look func
 	return l
 }
 
+// failed says whether a look-up has ended with an error.
+func (l *lookup) failed() bool {
+	select {
+	case <-l.done:
+		return l.err != nil
+	default:
+		return false
+	}
+}
+
 func (h *heads) sweep(now time.Time) {
 	if now.Sub(h.swept) < keepHeads {
 		return
@@ -107,8 +117,10 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 		apps[d.app.String()] = append(apps[d.app.String()], d)
 	}
 	answered := make(chan string)
+	asked := map[string]*lookup{}
 	for app, ds := range apps {
 		l := g.head(ctx, ds)
+		asked[app] = l
 		running.Go(func() {
 			select {
 			case <-l.done:
@@ -136,6 +148,9 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 			return "", context.Cause(ctx)
 		case <-patience.C:
 			if waiting == nil {
+				for app := range apps {
+					g.memory.awaited[app] = asked[app]
+				}
 				g.goOnWithout(apps)
 				return base, nil
 			}
@@ -146,12 +161,23 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 }
 
 // head looks up the head of the app repository that the deployments have in
-// common.
+// common. Those that were put off for it take the outcome that they wait for: to
+// ask anew each time would never end where an answer takes longer than headAgain.
 func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
-	since := ds[0].job.Since
+	key := ds[0].app.String()
+	awaited := g.memory.awaited[key]
+	delete(g.memory.awaited, key)
+	if awaited != nil && awaited.failed() {
+		return awaited // however often it was asked for meanwhile
+	}
+	var since time.Time
 	for _, d := range ds {
-		if d.job.Since.After(since) {
-			since = d.job.Since
+		from := d.job.Since
+		if awaited != nil && !d.job.Requested.IsZero() {
+			from = d.job.Requested
+		}
+		if from.After(since) {
+			since = from
 		}
 	}
 	app, branch, identity := ds[0].app, g.branch, g.identity

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/reconcile"
 )
 
@@ -38,5 +39,41 @@ func TestWhoHangsIsGoneOnWithout(t *testing.T) {
 	}
 	if n := strings.Count(s.Subjects(manifests, 3), "chore(refs)"); n != 2 {
 		t.Errorf("%d commits", n)
+	}
+}
+
+// A server that never answers is a failure in the end, although each time that
+// the Deployment is due again comes before the answer to the last question.
+func TestWhoHangsForEverFails(t *testing.T) {
+	s := newStage(t, func(o *gitcli.Options) { o.Timeout = 2 * time.Second })
+	r := s.another(reconcile.Options{Patience: 100 * time.Millisecond})
+	targets, _ := s.apps("blog", "api")
+	s.Server.Stall("kainlite/blog.git", true)
+	requested := time.Now()
+	jobs := make([]reconcile.Job, len(targets))
+	for i := range jobs {
+		jobs[i] = reconcile.Job{Target: targets[i], Requested: requested}
+	}
+	for t.Context().Err() == nil {
+		var blog reconcile.Result
+		var again time.Duration
+		for i := range jobs {
+			jobs[i].Since = time.Now() // as the queue does when a job is due again
+		}
+		r.Group(t.Context(), jobs, func(i int, res reconcile.Result, later time.Duration) {
+			if i == 0 {
+				blog, again = res, later
+			}
+		})
+		if again > 0 {
+			continue
+		}
+		if want := "read head of " + s.Server.URL("kainlite/blog.git") + " branch master: timed out after 2s"; !strings.Contains(blog.Message, want) {
+			t.Errorf("got %s", blog.Message)
+		}
+		break
+	}
+	if n := s.Server.Stats().ByRepo["kainlite/blog.git"].UploadPacks; n != 1 {
+		t.Errorf("it was asked %d times", n)
 	}
 }

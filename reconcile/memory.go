@@ -39,7 +39,7 @@ func (m *memories) of(group string, now time.Time) *memory {
 	}
 	g := m.known[group]
 	if g == nil {
-		g = &memory{files: map[string]*file{}, readings: map[string]*reading{}, swept: now}
+		g = &memory{files: map[string]*file{}, readings: map[string]*reading{}, awaited: map[string]*lookup{}, swept: now}
 		m.known[group] = g
 	}
 	g.used = now
@@ -51,7 +51,8 @@ type memory struct {
 	commit   string           // of the manifests repository, for which files holds
 	files    map[string]*file // by path
 	readings map[string]*reading
-	used     time.Time // guarded by memories.mu
+	awaited  map[string]*lookup // heads that the group went on without, by app repository
+	used     time.Time          // guarded by memories.mu
 	swept    time.Time
 }
 

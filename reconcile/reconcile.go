@@ -90,6 +90,9 @@ type Job struct {
 	Since  time.Time
 	// LogFields are added to the log lines about it.
 	LogFields []zap.Field
+	// Requested is when the newest request came, where the job has been put off
+	// since; zero: as Since.
+	Requested time.Time
 }
 
 // GroupKey names the group of a Deployment. Group takes jobs of one group only.

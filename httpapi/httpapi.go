@@ -264,7 +264,7 @@ func (a *API) debug(w http.ResponseWriter, req *http.Request) {
 	}
 	entries := []entry{}
 	for _, t := range a.List(req.Context()).Targets {
-		entries = append(entries, entry{t.Container, t.Name, t.Namespace, t.Annotations, t.Version, t.Config})
+		entries = append(entries, entry{t.Container, t.Name, t.Namespace, maskAnnotations(t.Annotations), t.Version, maskConfig(t.Config)})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(telemetry.Plain(w))

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // blog returns the required annotations, with changes: a name without its
@@ -386,5 +387,20 @@ func FuzzAnnotations(f *testing.F) {
 			t.Fatalf("image %q is shown as %q, version %q", image, target.Container, target.Version)
 		}
 		target.Unknown()
+		if err := target.Invalid(); err != nil {
+			if text := err.Error(); len(text) > 4000 || strings.ContainsAny(text, "\n\r\x00\x1b\u009b\u202e") {
+				t.Fatalf("%q is no line for a message", text)
+			}
+			return
+		}
+		refs := []SecretRef{target.Config.SSHKey(), target.Config.RegistrySecret()}
+		if ref, ok := target.Config.NotificationsSecret(); ok {
+			refs = append(refs, ref)
+		}
+		for _, ref := range refs {
+			if len(validation.IsDNS1123Label(ref.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
+				t.Fatalf("names the Secret %q, which there cannot be", ref)
+			}
+		}
 	})
 }

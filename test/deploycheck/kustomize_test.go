@@ -193,6 +193,9 @@ func TestEveryOverlayIsTested(t *testing.T) {
 	}
 	slices.Sort(found)
 	want := append([]string{"deploy/base"}, installs...)
+	for _, c := range accessComponents {
+		want = append(want, "deploy/components/"+c.name)
+	}
 	slices.Sort(want)
 	if !slices.Equal(found, want) {
 		t.Errorf("kustomizations: %q", found)

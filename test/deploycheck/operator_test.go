@@ -119,7 +119,7 @@ func serve(t *testing.T, binary string, env map[string]string, objects []byte) s
 	cmd := exec.Command(binary, "--from", from, "--listen", "127.0.0.1:0")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	for k, v := range env {
-		if strings.HasPrefix(v, "/") {
+		if _, err := os.Stat(v); err != nil && strings.HasPrefix(v, "/") {
 			v = t.TempDir() // in place of a volume
 		}
 		cmd.Env = append(cmd.Env, k+"="+v)

@@ -188,6 +188,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 			}
 			done(i, queue.Outcome[reconcile.Result]{Result: r, Again: again})
 		}
+		ctx = metrics.Join(ctx, jobs[0].Origins)
 		// A job may have waited for its image for minutes: what counts is the
 		// Deployment as it is now.
 		now := current(ctx, o.source, jobs)

@@ -134,7 +134,7 @@ func TestTheTokenAppearsInNoErrorAndNoLog(t *testing.T) {
 					t.Errorf("detail has %d bytes", len(e.Detail))
 				}
 				for _, entry := range f.logs.All() {
-					e.Detail += entry.Message + entry.ContextMap()["reason"].(string)
+					e.Detail += entry.Message + entry.ContextMap()["error"].(string)
 				}
 				if said := e.Error() + e.Detail; strings.Contains(said, token) || strings.ContainsAny(said, "\n\x00\x1b\u202e") {
 					t.Errorf("said: %q", said)

@@ -177,7 +177,7 @@ func (c *Client) try(ctx context.Context, q question, page int) (answer, error) 
 		}
 		return a, backoff.Permanent(err)
 	}, policy, func(err error, wait time.Duration) {
-		c.log.Debug("asking for builds again", zap.String("reason", err.Error()), zap.Duration("wait", wait))
+		c.log.Debug("asking for builds again", zap.Error(err), zap.Duration("wait", wait))
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("ask %s for the builds of %s/%s: %w", c.api.Host, q.owner, q.name, context.Cause(ctx))

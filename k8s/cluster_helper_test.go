@@ -95,7 +95,7 @@ func (w *watched) sees(t testing.TB, want string) {
 func (w *watched) warnings() []string {
 	var lines []string
 	for _, entry := range w.logs.Filter(func(e observer.LoggedEntry) bool { return e.Level >= zapcore.WarnLevel }).All() {
-		lines = append(lines, fmt.Sprint(entry.Message, ": ", entry.ContextMap()["reason"]))
+		lines = append(lines, fmt.Sprint(entry.Message, ": ", entry.ContextMap()["error"]))
 	}
 	return lines
 }

@@ -54,7 +54,7 @@ func (l *links) report(ctx context.Context, of call, err error) {
 	if i := slices.IndexFunc(l.broken, func(f failure) bool { return f.kind == now.kind }); i >= 0 {
 		now.text = l.broken[i].text
 	} else if !l.quiet() {
-		l.log.Warn("Deployments cannot be listed; trying again", zap.String("reason", now.text))
+		l.log.Warn("Deployments cannot be listed; trying again", zap.String("error", now.text))
 	}
 	if i := slices.IndexFunc(l.broken, func(f failure) bool { return f.call == of }); i >= 0 {
 		l.broken[i] = now

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/sha256"
 )
@@ -28,15 +29,15 @@ func newFailures(size int) failures {
 // isNew says whether a failure differs from the last one of its Deployment, and
 // keeps it in mind.
 func (f *failures) isNew(m Message) bool {
-	text := sha256.Sum256([]byte(m.Text))
-	if e, ok := f.known[m.About]; ok {
+	text := sha256.Sum256([]byte(cmp.Or(m.Same, m.Text)))
+	if e, ok := f.known[m.subject()]; ok {
 		f.order.MoveToBack(e)
 		last := e.Value.(*failure)
 		same := last.text == text
 		last.text = text
 		return !same
 	}
-	f.known[m.About] = f.order.PushBack(&failure{m.About, text})
+	f.known[m.subject()] = f.order.PushBack(&failure{m.subject(), text})
 	if len(f.known) > f.size {
 		f.forget(f.order.Front().Value.(*failure).about)
 	}
@@ -54,7 +55,7 @@ func (f *failures) forget(about string) {
 // undo forgets a failure that did not arrive, unless another came after it. Of
 // other messages it has nothing to forget.
 func (f *failures) undo(m Message) {
-	if e, ok := f.known[m.About]; ok && e.Value.(*failure).text == sha256.Sum256([]byte(m.Text)) {
-		f.forget(m.About)
+	if e, ok := f.known[m.subject()]; ok && e.Value.(*failure).text == sha256.Sum256([]byte(cmp.Or(m.Same, m.Text))) {
+		f.forget(m.subject())
 	}
 }

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,7 +27,16 @@ type Message struct {
 	About string // namespace/name of the Deployment
 	Kind  Kind
 	Text  string // in Slack's markup, values escaped
+	// Shared, of a failure that several Deployments have in common, is what
+	// they share: it is remembered by that, and not by About.
+	Shared string
+	// Same, if set, is what makes a failure the same as the one before, in place
+	// of Text.
+	Same string
 }
+
+// subject is what failures are remembered by.
+func (m Message) subject() string { return cmp.Or(m.Shared, m.About) }
 
 // BuildRunning says that the image is waited for: retry number attempt, of so
 // many, comes after the wait.

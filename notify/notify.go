@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func (n *Notifier) Send(webhookURL string, m Message) {
 	defer n.mu.Unlock()
 	switch m.Kind {
 	case KindSuccess:
-		n.failures.forget(m.About)
+		n.failures.forget(m.subject())
 	case KindFailure:
 		if !n.failures.isNew(m) {
 			return
@@ -115,7 +116,7 @@ func (n *Notifier) Send(webhookURL string, m Message) {
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		n.failures.undo(m)
 		n.observe("failed")
-		n.log.Warn("notification not sent: webhook URL is not an http or https URL", zap.String("deployment", m.About))
+		n.log.Warn("notification not sent: webhook URL is not an http or https URL", m.names()...)
 		return
 	}
 	w := n.webhooks[webhookURL]
@@ -133,8 +134,8 @@ func (n *Notifier) Send(webhookURL string, m Message) {
 	n.lanes.Go(func() { n.sendAll(webhookURL, w) })
 }
 
-// Succeeded says that all is well with a Deployment, without a message: its next
-// failure is sent, whatever was sent before.
+// Succeeded says that all is well with a Deployment, or with what several
+// share, without a message: its next failure is sent, whatever was sent before.
 func (n *Notifier) Succeeded(about string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -172,8 +173,8 @@ func (n *Notifier) drop(m Message, u *url.URL) {
 	n.dropped++
 	now := time.Now()
 	if !n.closed && now.Sub(n.lastDrop) > burst {
-		n.log.Warn("notifications dropped: too many are waiting", zap.String("deployment", m.About),
-			zap.String("host", host(u)), zap.Int("waiting", n.waiting))
+		n.log.Warn("notifications dropped: too many are waiting", append(m.names(),
+			zap.String("host", host(u)), zap.Int("waiting", n.waiting))...)
 	}
 	n.lastDrop = now
 }
@@ -196,11 +197,16 @@ func (n *Notifier) sendAll(key string, w *webhook) {
 		} else {
 			n.failures.undo(m)
 			n.observe("failed")
-			n.log.Warn("notification not delivered", zap.String("deployment", m.About), zap.String("host", host(w.url)),
-				zap.String("reason", err.Error()))
+			n.log.Warn("notification not delivered", append(m.names(), zap.String("host", host(w.url)), zap.Error(err))...)
 		}
 		n.mu.Unlock()
 	}
+}
+
+// names are the log fields of a message.
+func (m Message) names() []zap.Field {
+	namespace, name, _ := strings.Cut(m.About, "/")
+	return []zap.Field{zap.String("deployment", name), zap.String("namespace", namespace)}
 }
 
 // next takes a webhook's next message, or puts the webhook away.

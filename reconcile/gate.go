@@ -10,6 +10,7 @@ import (
 
 	"github.com/distribution/reference"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/k8s"
@@ -96,7 +97,7 @@ func (g *group) inspect(ctx context.Context, d *deployment, image string) {
 		return
 	}
 	if !gated {
-		g.Log.Debug("no image gate is configured: patched without a check", append(d.about(), zap.String("image", image))...)
+		d.log().Debug("no image gate is configured: patched without a check", append(d.about(), zap.String("image", image))...)
 		return
 	}
 	there, err := g.looks.get(look{image, from}, func() (bool, error) { return g.Registry.Exists(ctx, image, credentials) })
@@ -227,7 +228,7 @@ func (g *group) putOff(d *deployment, w *wait, why string) {
 	delay := max(time.Until(w.due), time.Millisecond)
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
-	g.Log.Info(res.Message, d.about()...)
+	g.complain(d.log(), zapcore.InfoLevel, d.waiting(), why, res.Message, d.about()...)
 	d.end(res, delay)
 }
 

@@ -204,11 +204,12 @@ func (g *group) goOnWithout(apps map[string][]*deployment) {
 // learn takes over the outcome of a look-up.
 func (g *group) learn(ds []*deployment, l *lookup) {
 	defer g.recovered(ds...)
+	if l.err != nil {
+		g.failTogether(ds, g.appFailing(ds), ds[0].app.String(), l.err)
+		return
+	}
+	g.worksAgain(ds, g.appFailing(ds), ds[0].app.String())
 	for _, d := range ds {
-		if l.err != nil {
-			g.fail(d, l.err)
-			continue
-		}
 		d.head, d.seen, d.want = l.head, l.seen, tag(l.head, d.target.Config.TagType)
 	}
 }

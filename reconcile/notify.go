@@ -2,10 +2,12 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
@@ -20,7 +22,8 @@ const (
 
 // message is a notification for one Deployment's webhook.
 type message struct {
-	secret k8s.SecretRef
+	deployment *deployment // of several, one
+	secret     k8s.SecretRef
 	notify.Message
 }
 
@@ -31,13 +34,13 @@ func (g *group) tell(d *deployment, m notify.Message) {
 		return
 	}
 	if err := g.Policy.Allow(d.target.Namespace, ref); err != nil {
-		g.Log.Warn("notification not sent", append(d.about(), zap.Error(err))...)
+		g.notSent(d, err)
 		return
 	}
 	m.About = d.target.Key()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.messages = append(g.messages, message{ref, m})
+	g.messages = append(g.messages, message{d, ref, m})
 }
 
 // notify sends what tell kept. Whatever goes wrong is logged and no more.
@@ -51,16 +54,21 @@ func (g *group) notify(ctx context.Context) {
 	for _, m := range g.messages {
 		secret, err := g.secret(ctx, m.secret)
 		if err != nil {
-			g.Log.Warn("notification not sent", zap.String("about", m.About), zap.Error(err))
+			g.notSent(m.deployment, err)
 			continue
 		}
 		url := strings.TrimSpace(string(secret["webhook-url"]))
 		if url == "" {
-			g.Log.Warn("notification not sent: the secret has no key webhook-url", zap.String("about", m.About), zap.Stringer("secret", m.secret))
+			g.notSent(m.deployment, fmt.Errorf("secret %s has no key webhook-url", m.secret))
 			continue
 		}
 		g.Notify.Send(url, m.Message)
 	}
+}
+
+// notSent logs that a notification cannot be sent.
+func (g *group) notSent(d *deployment, err error) {
+	g.complain(d.log(), zapcore.WarnLevel, "notifications of "+d.target.Key(), err.Error(), "notification not sent: "+err.Error(), append(d.about(), zap.Error(err))...)
 }
 
 // secret reads a Secret once for the whole group.

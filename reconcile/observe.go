@@ -149,4 +149,7 @@ func (g *group) worked(err error) {
 		w.Repository, w.Branch = g.manifests.String(), g.branch
 	}
 	g.Observer.Worked(w)
+	if err == nil && g.mirror != nil {
+		g.worksAgain(g.deployments, g.failing(), w.Repository)
+	}
 }

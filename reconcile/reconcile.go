@@ -16,6 +16,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
@@ -37,11 +38,12 @@ type Secrets interface {
 // that one group is worked on by one call at a time.
 type Reconciler struct {
 	Options
-	heads    heads
-	waits    waits
-	memories memories
-	life     context.Context // of the look-ups
-	end      context.CancelFunc
+	heads      heads
+	waits      waits
+	memories   memories
+	life       context.Context // of the look-ups
+	end        context.CancelFunc
+	complaints complaints
 }
 
 // Options are what a Reconciler works with. All are required but Policy,
@@ -207,7 +209,7 @@ func (d *deployment) end(res Result, again time.Duration) {
 
 // upToDate ends a deployment that has nothing to change.
 func (g *group) upToDate(d *deployment) {
-	g.waits.forget(d.target.Key())
+	g.well(d, false)
 	g.Notify.Succeeded(d.target.Key())
 	d.end(upToDate(d.target, d.want), 0)
 }
@@ -251,15 +253,13 @@ func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	}
 	d.reason = reasonOf(err)
 	res := Failed(d.target, err)
-	g.Log.Warn(res.Message, append(d.about(), zap.Error(err))...)
+	g.complain(d.log(), zapcore.WarnLevel, d.failing(), res.Message, res.Message, append(d.about(), zap.Error(err))...)
 	g.tell(d, m)
 	d.end(res, 0)
 }
 
 func (g *group) failAll(err error) {
-	for _, d := range g.open() {
-		g.fail(d, err)
-	}
+	g.failTogether(g.open(), g.failing(), g.manifests.String(), err)
 }
 
 // check parses the annotations. What is wrong with one Deployment ends that one.
@@ -390,7 +390,7 @@ func (g *group) update(ctx context.Context, base string) error {
 				g.narrow(err)
 				continue
 			case errors.Is(err, gitcli.ErrBranchMoved):
-				g.Log.Info("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
+				g.Log.Debug("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
 				g.Observer.Retried(RetryBranchMoved)
 				refused, base = base, ""
 				if refusals++; refusals >= wholePushes {
@@ -449,8 +449,8 @@ func (g *group) attempt(ctx context.Context, base string) error {
 		if !g.DryRun {
 			fields = append(fields, zap.String("commit", commits[i]))
 		}
-		g.Log.Info(res.Message, fields...)
-		g.waits.forget(d.target.Key())
+		d.log().Info(res.Message, fields...)
+		g.well(d, true)
 		g.tell(d, notify.Success(res.Message))
 		d.end(res, 0)
 	}
@@ -461,6 +461,10 @@ func (g *group) attempt(ctx context.Context, base string) error {
 	}
 	return nil
 }
+
+// log is for lines about the deployment, whose fields are about's; the group's
+// names another request.
+func (d *deployment) log() *zap.Logger { return d.group.Reconciler.Log }
 
 // about are the log fields of a deployment.
 func (d *deployment) about() []zap.Field {

@@ -27,6 +27,7 @@ func NewLogger(w io.Writer, level, format string) (*zap.Logger, error) {
 	case "json":
 	case "console":
 		c.EncodeLevel = zapcore.CapitalLevelEncoder
+		c.EncodeDuration = zapcore.StringDurationEncoder
 		encoder = zapcore.NewConsoleEncoder(c)
 	default:
 		return nil, fmt.Errorf("unknown log format %q: use json or console", format)

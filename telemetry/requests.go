@@ -40,6 +40,15 @@ func (m *Metrics) Origin(ctx context.Context) any {
 	return &Origin{requestID: id}
 }
 
+// Join returns a context for work that was asked for by these origins: it is
+// named after the first.
+func (m *Metrics) Join(ctx context.Context, origins []any) context.Context {
+	if len(origins) == 0 {
+		return ctx
+	}
+	return withRequestID(ctx, origins[0].(*Origin).requestID)
+}
+
 // LogFields are what ctx adds to a log line.
 func (m *Metrics) LogFields(ctx context.Context) []zap.Field {
 	id, _ := ctx.Value(requestKey{}).(string)

@@ -13,8 +13,8 @@ import (
 // What the operator may take for one bomb, in MiB: files of the largest size
 // that is read, and others, which are refused before they cost anything.
 const (
-	largest = 320
-	small   = 160
+	largest = 400
+	small   = 128
 )
 
 // bombCases are small to write and large to read.

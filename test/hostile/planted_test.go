@@ -110,7 +110,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 
 	tokenFile := filepath.Join(s.fence, "token")
 	s.must(os.WriteFile(tokenFile, []byte(authToken+"\n"), 0o600))
-	t.Setenv("PLANTED", environment)
+	s.planted = environment
 	s.token = authToken
 	s.start("--github-api", "http://"+github, "--auth-token-file", tokenFile)
 	ended := s.watch()

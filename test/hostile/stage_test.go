@@ -34,13 +34,25 @@ type stage struct {
 	head    string            // of the application
 	at      map[string]string // images in hostile registries, by case
 
-	cmd    *exec.Cmd
-	url    string
-	stdout bytes.Buffer
-	log    syncBuffer
-	ended  chan struct{}
-	client http.Client
-	token  string // what to show to the operator
+	cmd     *exec.Cmd
+	url     string
+	stdout  bytes.Buffer
+	log     syncBuffer
+	ended   chan struct{}
+	client  http.Client
+	token   string // what to show to the operator
+	planted string // in its environment
+}
+
+// programDir is where program is, once somebody has asked for it.
+var programDir string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programDir != "" {
+		os.RemoveAll(programDir)
+	}
+	os.Exit(code)
 }
 
 // program builds the operator, once. Without the race detector: what counts is
@@ -50,6 +62,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	programDir = dir
 	file := filepath.Join(dir, "gitops-operator")
 	if out, err := exec.Command("go", "build", "-C", "../..", "-o", file, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -144,7 +157,7 @@ func (s *stage) start(args ...string) {
 	s.cmd = exec.Command(file, append([]string{"serve", "--listen", "127.0.0.1:0", "--from", dir("cluster"),
 		"--cache-dir", dir("cache"), "--log-level", "debug"}, args...)...)
 	s.cmd.Dir = dir("work")
-	s.cmd.Env = []string{"PATH=" + dir("path"), "HOME=" + dir("home"), "TMPDIR=" + dir("tmp"), "PLANTED=" + os.Getenv("PLANTED")}
+	s.cmd.Env = []string{"PATH=" + dir("path"), "HOME=" + dir("home"), "TMPDIR=" + dir("tmp"), "PLANTED=" + s.planted}
 	s.cmd.Stdout = &s.stdout
 	stderr, err := s.cmd.StderrPipe()
 	s.must(err)

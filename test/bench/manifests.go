@@ -18,7 +18,7 @@ metadata:
   namespace: default
   labels:
     app.kubernetes.io/name: %[1]s
-    app.kubernetes.io/part-of: team-%[2]03d
+    app.kubernetes.io/part-of: team-%03[2]d
 spec:
   replicas: 2 # one per zone
   selector:

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -93,8 +94,11 @@ func (rep *report) markdown() string {
 var kinds = map[string]string{noop: "nothing", oneChange: "one", allChange: "all"}
 
 func (rep *report) table(b *strings.Builder, title string, cold bool) {
+	if !slices.ContainsFunc(rep.rows, func(r row) bool { return r.cold == cold }) {
+		return
+	}
 	fmt.Fprintf(b, "### %s\n\n", title)
-	fmt.Fprintf(b, "| Deployments | files | changed | latency | runs | operator: median (range) | floor: median (range) | ratio | clone per Deployment | sessions, pushes |\n")
+	fmt.Fprintf(b, "| Deployments | files | changed | latency | runs | operator: median (range) | floor: median (range) | ratio | clone per Deployment, measured on %d and scaled | sessions, pushes |\n", rep.clonesOn)
 	fmt.Fprintf(b, "|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, r := range rep.rows {
 		if r.cold != cold {
@@ -123,14 +127,19 @@ func (rep *report) cloneCell(r row) string {
 
 // costs are processor time and memory.
 func (rep *report) costs(b *strings.Builder) {
-	b.WriteString("### Processor time and memory\n\nProcessor time of one pass (mean; user and system), no added latency:\n\n")
-	b.WriteString("| Deployments | files | changed | cache | operator itself | its git and ssh | floor's git and ssh |\n|---:|---:|---|---|---:|---:|---:|\n")
+	if slices.ContainsFunc(rep.rows, func(r row) bool { return r.latency == 0 }) {
+		b.WriteString("### Processor time\n\nUser and system, of one pass (mean), without added latency:\n\n")
+		b.WriteString("| Deployments | files | changed | cache | operator itself | its git and ssh | floor's git and ssh |\n|---:|---:|---|---|---:|---:|---:|\n")
+	}
 	for _, r := range rep.rows {
 		if r.latency == 0 {
 			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", thousands(r.n), thousands(r.size.files), kinds[r.kind], r.cache(), show(r.cpu.self), show(r.cpu.children), show(r.floorCPU))
 		}
 	}
-	b.WriteString("\nMemory of the operator's process (children not counted) after the warm cases, and its peak since it started:\n\n| Deployments | files | resident | peak |\n|---:|---:|---:|---:|\n")
+	if len(rep.memory) > 0 {
+		b.WriteString("\n### Memory\n\nThe operator's process (children not counted) after its warm cases, and its peak since it started:\n\n")
+		b.WriteString("| Deployments | files | resident | peak |\n|---:|---:|---:|---:|\n")
+	}
 	for _, m := range rep.memory {
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", thousands(m.n), thousands(m.size.files), mib(m.rss), mib(m.peak))
 	}

@@ -90,9 +90,13 @@ func (rep *report) goals() []goal {
 
 // targets prints what was aimed at and what came of it.
 func (rep *report) targets(b *strings.Builder) {
+	goals := rep.goals()
+	if !slices.ContainsFunc(goals, func(g goal) bool { return g.measured }) {
+		return
+	}
 	b.WriteString("### Targets\n\n1,000 Deployments, 20 app repositories, one large manifests repository, no added latency, unless said otherwise. Ratios are medians of runs that followed each other.\n\n")
 	b.WriteString("| | target | measured | |\n|---|---:|---:|---|\n")
-	for _, g := range rep.goals() {
+	for _, g := range goals {
 		sign, value := "≤", "–"
 		if g.atLeast {
 			sign = "≥"

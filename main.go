@@ -141,6 +141,7 @@ type operator struct {
 	unwatch    func() // ends the source
 	registry   *registry.Client
 	notify     *notify.Notifier
+	events     *k8s.Events // nil: none are written
 	metrics    *telemetry.Metrics
 	reconciler *reconcile.Reconciler
 	queue      *queue.Queue[k8s.Target, reconcile.Result]
@@ -179,7 +180,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	o.notify = notify.New(notify.Options{Log: log.Named("notify"), Observe: metrics.Notified})
 	o.reconciler = reconcile.New(reconcile.Options{
 		Git: o.git, Secrets: o.source, Policy: s.Policy, Registry: o.registry, Builds: github, Notify: o.notify,
-		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"), LogFields: metrics.LogFields, Observer: workObserver{metrics},
+		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"), LogFields: metrics.LogFields, Observer: o.workObserver(),
 	})
 	work := func(ctx context.Context, name string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
 		end := func(i int, r reconcile.Result, again time.Duration) {
@@ -262,7 +263,11 @@ func openSource(o *operator, s cli.Settings) error {
 		cluster.Run(ctx)
 	}()
 	o.source = cluster
+	if s.Events && !s.DryRun {
+		o.events = cluster.RecordEvents()
+	}
 	o.unwatch = func() {
+		o.closeEvents()
 		cancel()
 		<-ended
 	}

@@ -94,14 +94,29 @@ func gitOutcome(err error) string {
 	return "canceled"
 }
 
-// workObserver tells the metrics how the work on Deployments goes.
-type workObserver struct{ *telemetry.Metrics }
+// workObserver tells the metrics how the work on Deployments goes, and the
+// cluster, where it is to know.
+type workObserver struct {
+	*telemetry.Metrics
+	events eventRecorder // nil: nobody is told
+}
+
+func (o *operator) workObserver() workObserver {
+	w := workObserver{Metrics: o.metrics}
+	if o.events != nil { // else the interface would hold a nil
+		w.events = o.events
+	}
+	return w
+}
 
 func (o workObserver) Ended(e reconcile.Ending) {
 	if e.Reason != "" {
 		o.Failed(e.Reason)
 	}
 	o.Metrics.Ended(telemetry.Ending{Key: keyOf(e.Target), Action: e.Action, Head: e.Head, Seen: e.Seen, Behind: e.Behind})
+	if ev, ok := eventOf(e); ok && o.events != nil {
+		o.events.Record(e.Target, ev)
+	}
 }
 
 func (o workObserver) Pushed(commits int, err error) { o.Metrics.Pushed(pushOutcome(err), commits) }

@@ -24,6 +24,7 @@ type Settings struct {
 	GitHubAPI string
 	Insecure  []string
 	DryRun    bool
+	Events    bool // write Kubernetes Events
 	LogLevel  string
 	LogFormat string
 	// MetricsPerDeployment adds series for each Deployment.
@@ -53,6 +54,7 @@ func (s *Settings) Define(fs *Flags) {
 	fs.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&s.LogFormat, "log-format", "json", "json or console; logs go to standard error")
 	fs.BoolVar(&s.MetricsPerDeployment, "metrics-per-deployment", false, "metrics for each Deployment too")
+	fs.BoolVar(&s.Events, "events", false, "write Kubernetes Events about the Deployments, for kubectl describe; needs the right to")
 	fs.BoolVar(&s.DryRun, "dry-run", false, "do everything but push")
 }
 
@@ -88,6 +90,9 @@ func (s *Settings) Check(fs *Flags) {
 	}
 	if s.From != "" && (s.Cluster.Kubeconfig != "" || s.Cluster.Context != "") {
 		fs.Faultf("--from is in place of a cluster: leave --kubeconfig and --context out")
+	}
+	if s.From != "" && s.Events {
+		fs.Faultf("--events needs a cluster to write them to: leave it out, or --from")
 	}
 }
 

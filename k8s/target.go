@@ -2,8 +2,9 @@
 // Secrets they name. It turns the gitops.operator. annotations into a Target
 // and reads Deployments and Secrets from a cluster or from YAML files.
 //
-// It only reads. It knows nothing of git, of registries or of the other rooms,
-// and it never puts a Secret's value into an error.
+// It only reads, and where it is asked to, writes Events about Deployments. It
+// knows nothing of git, of registries or of the other rooms, and it never puts a
+// Secret's value into an error.
 package k8s
 
 import (
@@ -14,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -55,6 +57,7 @@ var legacy = []string{"namespace"}
 // Target is one Deployment that carries the required annotations.
 type Target struct {
 	Namespace, Name string
+	UID             types.UID // as the cluster gave it; files have none
 
 	// Annotations are all of the Deployment's. The map is shared: do not
 	// modify it.
@@ -210,6 +213,7 @@ func ParseDeployment(d *appsv1.Deployment) (*Target, *Untracked) {
 	return &Target{
 		Namespace:   namespace,
 		Name:        d.Name,
+		UID:         d.UID,
 		Annotations: d.Annotations,
 		Container:   container,
 		Version:     version,

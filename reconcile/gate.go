@@ -150,7 +150,7 @@ func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.C
 func (g *group) await(ctx context.Context, d *deployment, image string) {
 	state, err := g.build(ctx, d)
 	if err != nil {
-		g.failWith(d, because(reasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)), notify.Failure(g.lasting(d, image, err)))
+		g.failWith(d, because(ReasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)), notify.Failure(g.lasting(d, image, err)))
 		return
 	}
 	w := g.waits.of(d.target.Key(), image)
@@ -160,7 +160,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		switch {
 		case time.Until(w.due) > 0: // somebody asked before it was due
 		case w.attempt >= g.Wait.Attempts:
-			g.failWith(d, because(reasonImageMissing, fmt.Errorf("image %s not found in registry after waiting for build: the build is still %s; the next pass looks again", image, state)), notify.ImageMissing(name, d.want))
+			g.failWith(d, because(ReasonImageMissing, fmt.Errorf("image %s not found in registry after waiting for build: the build is still %s; the next pass looks again", image, state)), notify.ImageMissing(name, d.want))
 			return
 		default:
 			w.attempt++
@@ -173,7 +173,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		switch {
 		case time.Until(w.due) > 0 && w.grace:
 		case w.grace:
-			g.failWith(d, because(reasonImageMissing, fmt.Errorf("image %s not found in registry although the build of %s completed: possible image name mismatch, compare image_name with what the build pushes", image, d.head)),
+			g.failWith(d, because(ReasonImageMissing, fmt.Errorf("image %s not found in registry although the build of %s completed: possible image name mismatch, compare image_name with what the build pushes", image, d.head)),
 				notify.ImageMissing(name, d.want))
 			return
 		default:
@@ -182,9 +182,9 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		}
 		g.putOff(d, w, fmt.Sprintf("waits for image %s: its build completed, the registry may lag", image))
 	case builds.Failed:
-		g.failWith(d, because(reasonImageMissing, fmt.Errorf("build failed for %s (SHA: %s), image will not be available: fix the build, or push a new commit", name, d.head)), notify.BuildFailed(name, d.head))
+		g.failWith(d, because(ReasonImageMissing, fmt.Errorf("build failed for %s (SHA: %s), image will not be available: fix the build, or push a new commit", name, d.head)), notify.BuildFailed(name, d.head))
 	default:
-		g.fail(d, because(reasonImageMissing, fmt.Errorf("image %s not found in registry, and no build of %s found: start one, or push the image", image, d.head)))
+		g.fail(d, because(ReasonImageMissing, fmt.Errorf("image %s not found in registry, and no build of %s found: start one, or push the image", image, d.head)))
 	}
 }
 

@@ -34,6 +34,8 @@ type Ending struct {
 	Target k8s.Target
 	Action string // ActionPending: it was put off
 	Reason string // of a failure: one of Reasons
+	// Message is what the result says, for people.
+	Message string
 	// Head is the application's commit, and Seen when it was looked up; empty if
 	// that was not reached.
 	Head string
@@ -64,15 +66,15 @@ func (nobody) Worked(Work)       {}
 
 // Reasons are what failures are counted by.
 var Reasons = []string{reasonAnnotations, reasonSecret, "auth", "host_key", "repository_missing", "branch_missing", "empty_repository",
-	"network", "timeout", "read_only", "declined", "branch_moved", "push_unknown", reasonManifest, reasonImageMissing,
-	"registry", "builds", reasonShutdown, reasonOther}
+	"network", "timeout", "read_only", "declined", "branch_moved", "push_unknown", reasonManifest, ReasonImageMissing,
+	"registry", "builds", ReasonShutdown, reasonOther}
 
 const (
 	reasonAnnotations  = "annotations"
 	reasonSecret       = "secret"
 	reasonManifest     = "manifest"
-	reasonImageMissing = "image_missing"
-	reasonShutdown     = "shutdown"
+	ReasonImageMissing = "image_missing"
+	ReasonShutdown     = "shutdown"
 	reasonOther        = "other"
 )
 
@@ -135,7 +137,7 @@ func because(reason string, err error) error { return &reasoned{err, reason} }
 
 // ended tells of a deployment.
 func (g *group) ended(d *deployment, res Result, again time.Duration) {
-	e := Ending{Target: d.target, Action: res.Action, Reason: d.reason, Head: d.head, Seen: d.seen, Behind: d.behind != ""}
+	e := Ending{Target: d.target, Action: res.Action, Reason: d.reason, Message: res.Message, Head: d.head, Seen: d.seen, Behind: d.behind != ""}
 	if again > 0 {
 		e.Action = ActionPending
 	}

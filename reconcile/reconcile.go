@@ -247,7 +247,7 @@ func (g *group) fail(d *deployment, err error) {
 // failWith ends a deployment with a failure that has a notification of its own.
 func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	if g.stopping() && !errors.Is(err, gitcli.ErrPushUnknown) {
-		d.reason = reasonShutdown
+		d.reason = ReasonShutdown
 		d.end(Failed(d.target, errors.New("the operator is shutting down; the next pass goes on from here")), 0)
 		return
 	}

@@ -192,7 +192,7 @@ func TestEveryOverlayIsTested(t *testing.T) {
 		}
 	}
 	slices.Sort(found)
-	want := append([]string{"deploy/base"}, installs...)
+	want := append([]string{"deploy/base", "deploy/components/events"}, installs...)
 	for _, c := range accessComponents {
 		want = append(want, "deploy/components/"+c.name)
 	}
@@ -289,7 +289,28 @@ func grants(t *testing.T, objects []object) []string {
 	return lines
 }
 
+// addEvents adds the component to a kustomization, as its comments say.
+func addEvents(t *testing.T, files filesys.FileSystem, dir, component string) {
+	t.Helper()
+	name := dir + "/kustomization.yaml"
+	b, err := files.ReadFile("/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	comments, err := files.ReadFile("/deploy/components/events/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(comments, []byte("\n# - "+component+" ")) {
+		t.Fatalf("the comments do not say %s", component)
+	}
+	if err := files.WriteFile("/"+name, append(b, "\ncomponents:\n- "+component+"\n"...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 const (
+	writeEvents     = `[""] ["events"] [create patch] [][]`
 	readDeployments = `["apps"] ["deployments"] [get list watch] [][]`
 	getSecrets      = `[""] ["secrets"] [get] [][]`
 )
@@ -299,6 +320,9 @@ func TestRightsAreTheseAndNoMore(t *testing.T) {
 	narrowed := deployFiles(t)
 	edit(t, narrowed, "deploy/base/rbac.yaml", "- apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [get]\n---", "---")
 	uncomment(t, narrowed, "deploy/base/rbac.yaml", "---")
+	withEvents := deployFiles(t)
+	addEvents(t, withEvents, "deploy", "components/events")
+	addEvents(t, withEvents, "deploy/overlays/namespaced", "../../components/events")
 	for _, test := range []struct {
 		name  string
 		files filesys.FileSystem
@@ -308,6 +332,8 @@ func TestRightsAreTheseAndNoMore(t *testing.T) {
 		{"as shipped", deployFiles(t), "deploy", everywhere},
 		{"watching itself", deployFiles(t), "deploy/overlays/self", everywhere},
 		{"one namespace", deployFiles(t), "deploy/overlays/namespaced", []string{"default: " + getSecrets, "default: " + readDeployments, "gitops-operator: " + getSecrets}},
+		{"with Events", withEvents, "deploy", append([]string{"*: " + writeEvents}, everywhere...)},
+		{"one namespace, with Events", withEvents, "deploy/overlays/namespaced", []string{"default: " + getSecrets, "default: " + readDeployments, "default: " + writeEvents, "gitops-operator: " + getSecrets}},
 		{"narrowed as the comments say", narrowed, "deploy", []string{"*: " + readDeployments, "gitops-operator: " + getSecrets}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -334,6 +360,19 @@ func TestWatchedNamespaceIsNamedOnce(t *testing.T) {
 	}
 	if got := environment(container(t, objects))["GITOPS_OPERATOR_NAMESPACE"]; got != "team-a" {
 		t.Errorf("watches %q", got)
+	}
+}
+
+func TestEventsComponentSetsTheFlag(t *testing.T) {
+	for dir, component := range map[string]string{"deploy": "components/events", "deploy/overlays/namespaced": "../../components/events", "deploy/overlays/self": "../../components/events"} {
+		files := deployFiles(t)
+		before := environment(container(t, decode(t, render(t, files, dir))))
+		addEvents(t, files, dir, component)
+		after := environment(container(t, decode(t, render(t, files, dir))))
+		before["GITOPS_OPERATOR_EVENTS"] = "true"
+		if !maps.Equal(before, after) {
+			t.Errorf("%s: the environment is %v", dir, after)
+		}
 	}
 }
 

@@ -146,7 +146,7 @@ func makeNamespace(t *testing.T, s *apiserver.Server) {
 func TestAPIServerTakesBaseAndOverlays(t *testing.T) {
 	s := apiserver.Start(t)
 	makeNamespace(t, s)
-	for _, folder := range []string{"deploy", "deploy/overlays/namespaced", "deploy/overlays/self"} {
+	for _, folder := range []string{"deploy", "deploy/overlays/namespaced", "deploy/overlays/self", withEvents(t, "deploy"), withEvents(t, "deploy/overlays/namespaced")} {
 		t.Run(folder, func(t *testing.T) {
 			list := objects(t, folder)
 			if len(list) < 6 {
@@ -163,6 +163,7 @@ func TestAPIServerTakesBaseAndOverlays(t *testing.T) {
 // the rights that deploy/ ships.
 type cluster struct {
 	*world.World
+	log  lines
 	api  *apiserver.Server
 	apps string // the namespace of the Deployments
 	url  string // of the running operator
@@ -171,9 +172,15 @@ type cluster struct {
 
 func newCluster(t *testing.T, flags ...string) *cluster {
 	t.Helper()
+	return newClusterWith(t, "deploy", flags...)
+}
+
+// newClusterWith has the rights of a folder.
+func newClusterWith(t *testing.T, folder string, flags ...string) *cluster {
+	t.Helper()
 	c := &cluster{World: world.New(t), api: apiserver.Start(t)}
 	makeNamespace(t, c.api)
-	for _, o := range objects(t, "deploy") {
+	for _, o := range objects(t, folder) {
 		if o.GetKind() != "Deployment" && o.GetKind() != "Namespace" {
 			apply(t, c.api, o, false)
 		}
@@ -203,6 +210,7 @@ func newCluster(t *testing.T, flags ...string) *cluster {
 	var drained sync.WaitGroup
 	drained.Go(func() {
 		for lines.Scan() {
+			c.log.add(lines.Text())
 		}
 	})
 	c.kill = sync.OnceFunc(func() {
@@ -225,6 +233,30 @@ func (c *cluster) token() string {
 		c.T.Fatal(err)
 	}
 	return r.Status.Token
+}
+
+// lines is what the operator has logged.
+type lines struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (l *lines) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, line)
+}
+
+// with returns those that contain a text.
+func (l *lines) with(text string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.text {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 func (c *cluster) eventually(what string, is func() bool) {

@@ -76,7 +76,7 @@ func TestManyRequestsAtOnceShareTwoRuns(t *testing.T) {
 	}
 	var list []any
 	for i := range deployments {
-		name, repo := fmt.Sprintf("d%d", i), i%manifests
+		name, repo := fmt.Sprintf("d%d", i), i/apps%manifests // each with all apps
 		list = append(list, map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{
 			"name": name, "annotations": w.Annotations(name, map[string]string{
 				"app_repository":      w.Server.URL(fmt.Sprintf("kainlite/app-%d.git", i%apps)),

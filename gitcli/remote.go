@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kainlite/gitops-operator/mask"
 )
 
 // The rules for a remote, in one place:
@@ -99,27 +101,10 @@ func (r Remote) canonical() [3]string {
 	return [3]string{r.Host(), port, strings.TrimSuffix(strings.Trim(path.Clean(r.path), "/"), ".git")}
 }
 
-// userinfo is what stands before the last @ of a URL, behind its scheme.
-var userinfo = regexp.MustCompile(`(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?(.*)@`)
-
 // redact quotes a URL for a message: without what may be a secret, and cut
-// where it is long. A password, a token in a user's place and a query are; the
-// user name of SSH is not.
+// where it is long.
 func redact(s string) string {
-	if m := userinfo.FindStringSubmatch(s); m != nil {
-		scheme, user, rest := m[1], m[2], s[len(m[0]):]
-		name, _, password := strings.Cut(user, ":")
-		switch {
-		case scheme != "" && !strings.EqualFold(scheme, "ssh://"):
-			user = "***"
-		case password:
-			user = name + ":***"
-		}
-		s = scheme + user + "@" + rest
-	}
-	if before, _, query := strings.Cut(s, "?"); query {
-		s = before + "?***"
-	}
+	s = mask.Value(s)
 	if len(s) > 200 {
 		s = s[:200] + "..."
 	}

@@ -253,26 +253,6 @@ func (a *API) health(w http.ResponseWriter, req *http.Request) {
 	writeJSON(w, code, health)
 }
 
-func (a *API) debug(w http.ResponseWriter, req *http.Request) {
-	type entry struct {
-		Container   string            `json:"container"`
-		Name        string            `json:"name"`
-		Namespace   string            `json:"namespace"`
-		Annotations map[string]string `json:"annotations"`
-		Version     string            `json:"version"`
-		Config      k8s.Config        `json:"config"`
-	}
-	entries := []entry{}
-	for _, t := range a.List(req.Context()).Targets {
-		entries = append(entries, entry{t.Container, t.Name, t.Namespace, maskAnnotations(t.Annotations), t.Version, maskConfig(t.Config)})
-	}
-	w.Header().Set("Content-Type", "application/json")
-	enc := json.NewEncoder(telemetry.Plain(w))
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	enc.Encode(entries) // a client that has gone cannot be told
-}
-
 // writeResults writes a JSON array with one result a line, for people who curl.
 func writeResults(w http.ResponseWriter, results []reconcile.Result) {
 	w.Header().Set("Content-Type", "application/json")

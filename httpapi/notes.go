@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/mask"
 )
 
 // notes remembers what was last logged about the listing, so that each change
@@ -32,6 +33,9 @@ func remarks(s k8s.Snapshot) []string {
 	}
 	for _, u := range s.Untracked {
 		list = append(list, fmt.Sprintf("not tracked: %s: %s", u.Key(), u.Reason))
+	}
+	for i := range list {
+		list[i] = mask.Text(list[i])
 	}
 	return list
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/kainlite/gitops-operator/mask"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
@@ -63,7 +64,7 @@ func (a *API) status(w http.ResponseWriter, req *http.Request) {
 		if t.Container != "" {
 			image = t.Container + ":" + t.Version
 		}
-		rows = append(rows, []string{t.Namespace, t.Name, enabled, t.Config.ObserveBranch, image})
+		rows = append(rows, []string{t.Namespace, t.Name, enabled, mask.Value(t.Config.ObserveBranch), mask.Value(image)})
 	}
 	below := remarks(snapshot)
 	if fault := a.notes.stale(); fault != "" {

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kainlite/gitops-operator/mask"
 )
 
 // Prefix starts the name of every annotation that concerns the operator.
@@ -83,17 +85,17 @@ func (t Target) Key() string { return t.Namespace + "/" + t.Name }
 func (t Target) Invalid() error {
 	var faults []string
 	if v := value(t.Annotations, "enabled"); v != "" && v != "true" && v != "false" {
-		faults = append(faults, fmt.Sprintf(`%senabled is %.100q: set it to "true" or "false"`, Prefix, v))
+		faults = append(faults, fmt.Sprintf(`%senabled is %.100q: set it to "true" or "false"`, Prefix, mask.Value(v)))
 	}
 	if v := value(t.Annotations, "tag_type"); v != "" && v != TagLong && v != TagShort {
-		faults = append(faults, fmt.Sprintf("%stag_type is %.100q: set it to %q or %q", Prefix, v, TagLong, TagShort))
+		faults = append(faults, fmt.Sprintf("%stag_type is %.100q: set it to %q or %q", Prefix, mask.Value(v), TagLong, TagShort))
 	}
 	for _, secret := range secrets {
 		if v := value(t.Annotations, secret+"_name"); v != "" && !dnsName(v, 253, true) {
-			faults = append(faults, fmt.Sprintf("%s%s_name is %+.100q, and no Secret can have that name: use lower-case letters, digits, '-' and '.'", Prefix, secret, v))
+			faults = append(faults, fmt.Sprintf("%s%s_name is %+.100q, and no Secret can have that name: use lower-case letters, digits, '-' and '.'", Prefix, secret, mask.Value(v)))
 		}
 		if v := value(t.Annotations, secret+"_namespace"); v != "" && !dnsName(v, 63, false) {
-			faults = append(faults, fmt.Sprintf("%s%s_namespace is %+.100q, and no namespace can have that name: use lower-case letters, digits and '-'", Prefix, secret, v))
+			faults = append(faults, fmt.Sprintf("%s%s_namespace is %+.100q, and no namespace can have that name: use lower-case letters, digits and '-'", Prefix, secret, mask.Value(v)))
 		}
 	}
 	if faults == nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/mask"
 	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/patcher"
 	"github.com/kainlite/gitops-operator/registry"
@@ -311,6 +312,11 @@ func (a annotations) read() (*reading, error) {
 	}
 	if r.app.Same(r.manifests) {
 		return nil, fmt.Errorf("gitops.operator.app_repository and manifest_repository are both %s: each update would be a new commit that calls for another", r.app)
+	}
+	for name, value := range map[string]string{"observe_branch": a.branch, "deployment_path": a.path, "image_name": a.image} {
+		if mask.Value(value) != value { // it would be part of messages
+			return nil, fmt.Errorf("gitops.operator.%s looks as if it held a password or a token: remove it", name)
+		}
 	}
 	if err = gitcli.CheckBranch(a.branch); err != nil {
 		return nil, fmt.Errorf("gitops.operator.observe_branch: %w", err)

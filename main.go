@@ -143,6 +143,7 @@ type operator struct {
 	notify     *notify.Notifier
 	events     *k8s.Events // nil: none are written
 	metrics    *telemetry.Metrics
+	tracing    *telemetry.Tracing
 	reconciler *reconcile.Reconciler
 	queue      *queue.Queue[k8s.Target, reconcile.Result]
 	api        *httpapi.API
@@ -160,24 +161,28 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	metrics := newMetrics(s)
-	o := &operator{log: log, metrics: metrics}
+	tracing := telemetry.OpenTracing(ctx, version, log.Named("telemetry"))
+	metrics := newMetrics(s, tracing)
+	o := &operator{log: log, metrics: metrics, tracing: tracing}
 	if err := openSource(o, s); err != nil {
+		o.closeTracing()
 		return nil, err
 	}
-	github, err := builds.New(builds.Options{API: s.GitHubAPI, Log: log.Named("builds"), Observe: metrics.BuildsAsked})
+	github, err := builds.New(builds.Options{API: s.GitHubAPI, Log: log.Named("builds"), Observe: metrics.BuildsAsked, Wrap: metrics.Transport("github")})
 	if err != nil {
 		o.unwatch()
+		o.closeTracing()
 		return nil, err
 	}
 	s.Git.Workers, s.Git.Log = s.Workers, log.Named("gitcli")
 	s.Git.LogFields, s.Git.Observer = metrics.LogFields, gitObserver{metrics}
 	if o.git, err = gitcli.New(ctx, s.Git); err != nil {
 		o.unwatch()
+		o.closeTracing()
 		return nil, err
 	}
-	o.registry = registry.New(registry.Options{Insecure: s.Insecure, Log: log.Named("registry"), Observe: metrics.RegistryAsked})
-	o.notify = notify.New(notify.Options{Log: log.Named("notify"), Observe: metrics.Notified})
+	o.registry = registry.New(registry.Options{Insecure: s.Insecure, Log: log.Named("registry"), Observe: metrics.RegistryAsked, Wrap: metrics.Transport("registry")})
+	o.notify = notify.New(notify.Options{Log: log.Named("notify"), Observe: metrics.Notified, Wrap: metrics.Transport("webhook")})
 	o.reconciler = reconcile.New(reconcile.Options{
 		Git: o.git, Secrets: o.source, Policy: s.Policy, Registry: o.registry, Builds: github, Notify: o.notify,
 		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"), LogFields: metrics.LogFields, Observer: o.workObserver(),
@@ -189,14 +194,14 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 			}
 			done(i, queue.Outcome[reconcile.Result]{Result: r, Again: again})
 		}
-		ctx = metrics.Join(ctx, jobs[0].Origins)
+		ctx, ended := o.beginGroup(ctx, jobs)
+		defer ended()
 		// A job may have waited for its image for minutes: what counts is the
 		// Deployment as it is now.
 		now := current(ctx, o.source, jobs)
 		var todo []reconcile.Job
 		var index []int
 		for i, j := range jobs {
-			metrics.Waited(time.Since(j.Pending))
 			switch t, tracked := now[j.Key]; {
 			case !tracked:
 				end(i, reconcile.Failed(j.Value, errors.New("it is not tracked any more: see /status")), 0)
@@ -283,6 +288,13 @@ func (o *operator) closeQueue() {
 	}
 }
 
+// closeTracing sends the last spans, if somebody takes them soon.
+func (o *operator) closeTracing() {
+	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
+	defer cancel()
+	o.tracing.Close(ctx)
+}
+
 // stop ends everything, the queue first.
 func (o *operator) stop() {
 	o.closeQueue()
@@ -294,6 +306,7 @@ func (o *operator) stop() {
 	o.registry.Close()
 	o.unwatch()
 	o.git.Close()
+	o.closeTracing()
 	o.log.Sync() // fails on terminals, where nothing is buffered
 }
 

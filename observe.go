@@ -8,15 +8,16 @@ import (
 	"github.com/kainlite/gitops-operator/cli"
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
 
 // newMetrics returns the metrics; watch shows the operator's state in them.
-func newMetrics(s cli.Settings) *telemetry.Metrics {
+func newMetrics(s cli.Settings, tracing *telemetry.Tracing) *telemetry.Metrics {
 	v, revision := versions()
 	return telemetry.NewMetrics(telemetry.MetricsOptions{
-		Version: v, Revision: revision, Workers: s.Workers, PerDeployment: s.MetricsPerDeployment, Reasons: reconcile.Reasons,
+		Version: v, Revision: revision, Workers: s.Workers, PerDeployment: s.MetricsPerDeployment, Reasons: reconcile.Reasons, Tracing: tracing,
 	})
 }
 
@@ -58,6 +59,7 @@ func (o *operator) watch() {
 type gitObserver struct{ *telemetry.Metrics }
 
 func (o gitObserver) Command(ctx context.Context, c gitcli.Command) {
+	o.GitSpan(ctx, c.Name, c.Remote, c.Branch, c.Begin, c.Duration, c.Err)
 	if c.Again {
 		o.Retried("connection")
 	}
@@ -109,20 +111,44 @@ func (o *operator) workObserver() workObserver {
 	return w
 }
 
-func (o workObserver) Ended(e reconcile.Ending) {
+func (o workObserver) Began(ctx context.Context, t k8s.Target) func(context.Context) context.Context {
+	return o.DeploymentBegins(ctx, keyOf(t))
+}
+
+func (o workObserver) Ended(ctx context.Context, e reconcile.Ending) {
+	ending := telemetry.Ending{Key: keyOf(e.Target), Action: e.Action, Head: e.Head, Seen: e.Seen, Behind: e.Behind}
+	o.Metrics.Ended(ending)
+	failure := ""
 	if e.Reason != "" {
+		failure = e.Message
 		o.Failed(e.Reason)
 	}
-	o.Metrics.Ended(telemetry.Ending{Key: keyOf(e.Target), Action: e.Action, Head: e.Head, Seen: e.Seen, Behind: e.Behind})
 	if ev, ok := eventOf(e); ok && o.events != nil {
 		o.events.Record(e.Target, ev)
 	}
+	o.DeploymentEnds(ctx, e.Begun, e.Begin, ending, failure)
 }
 
 func (o workObserver) Pushed(commits int, err error) { o.Metrics.Pushed(pushOutcome(err), commits) }
 
-func (o workObserver) Worked(w reconcile.Work) {
-	o.Metrics.Worked(w.Repository, w.Branch, w.OK, w.Deployments, w.Duration)
+func (o workObserver) Worked(ctx context.Context, w reconcile.Work) {
+	o.Metrics.Worked(w.Repository, w.Branch, w.Err == nil, w.Deployments, w.Duration)
+	o.GroupFailed(ctx, w.Err)
+}
+
+// beginGroup returns the context of a group's work, and how to end it.
+func (o *operator) beginGroup(ctx context.Context, jobs []queue.Job[k8s.Target]) (context.Context, func()) {
+	origins := make([][]any, len(jobs))
+	for i, j := range jobs {
+		origins[i] = j.Origins
+		o.metrics.Waited(time.Since(j.Pending))
+	}
+	c := jobs[0].Value.Config
+	repository := c.ManifestRepository
+	if _, err := gitcli.ParseRemote(repository); err != nil {
+		repository = "" // what is no SSH URL may hold a password
+	}
+	return o.metrics.Group(ctx, origins, repository, c.ObserveBranch)
 }
 
 func pushOutcome(err error) string {

@@ -166,7 +166,8 @@ func Select(snapshot k8s.Snapshot, keys []string) ([]k8s.Target, error) {
 // pending and goes on.
 func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Result, error) {
 	begin := time.Now()
-	ctx = a.telemetry.Request(ctx)
+	ctx, ended := a.telemetry.Request(ctx)
+	defer ended()
 	origins := []any{a.telemetry.Origin(ctx)}
 	results := make([]reconcile.Result, 0, len(targets))
 	var jobs []queue.Job[k8s.Target]

@@ -16,8 +16,9 @@ type Telemetry interface {
 	// Serve wraps the handler of all requests. route returns the template of a
 	// request's path, "" where it has none.
 	Serve(next http.Handler, route func(*http.Request) string) http.Handler
-	// Request returns ctx with the name of a request, where it has none.
-	Request(ctx context.Context) context.Context
+	// Request returns a context for a pass, with the name of a request, and how
+	// to end it.
+	Request(ctx context.Context) (context.Context, func())
 	// Origin is what a job carries of the request that ctx belongs to.
 	Origin(ctx context.Context) any
 	// LogFields are what ctx adds to a log line.

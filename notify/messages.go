@@ -2,6 +2,7 @@ package notify
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,6 +31,8 @@ type Message struct {
 	// Shared, of a failure that several Deployments have in common, is what
 	// they share: it is remembered by that, and not by About.
 	Shared string
+	// In, if set, adds to the context of the requests.
+	In func(context.Context) context.Context
 	// Same, if set, is what makes a failure the same as the one before, in place
 	// of Text.
 	Same string

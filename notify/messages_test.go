@@ -29,7 +29,8 @@ func TestTheTextsAreThosePromised(t *testing.T) {
 		{Success("Deployment blog patched successfully to version e4f5a6b"), KindSuccess, "Deployment blog patched successfully to version e4f5a6b"},
 		{Success("<b> & c"), KindSuccess, "&lt;b&gt; &amp; c"},
 	} {
-		equal(t, "message", test.got, Message{Kind: test.kind, Text: test.text})
+		equal(t, "kind", test.got.Kind, test.kind)
+		equal(t, "text", test.got.Text, test.text)
 	}
 }
 

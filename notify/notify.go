@@ -186,7 +186,11 @@ func (n *Notifier) sendAll(key string, w *webhook) {
 		if !ok {
 			return
 		}
-		err := n.post(n.ctx, w.url, m.Text)
+		ctx := n.ctx
+		if m.In != nil {
+			ctx = m.In(ctx)
+		}
+		err := n.post(ctx, w.url, m.Text)
 		if err == nil {
 			n.observe("delivered")
 			continue

@@ -44,7 +44,7 @@ func (g *group) gate(ctx context.Context, behind []*deployment) {
 			places <- struct{}{}
 			defer func() { <-places }()
 			defer g.recovered(d)
-			g.inspect(ctx, d, withTag(d.behind, d.want))
+			g.inspect(d.in(ctx), d, withTag(d.behind, d.want))
 		})
 	}
 	wg.Wait()

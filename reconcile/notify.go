@@ -37,7 +37,8 @@ func (g *group) tell(d *deployment, m notify.Message) {
 		g.notSent(d, err)
 		return
 	}
-	m.About = d.target.Key()
+	d.begin()
+	m.About, m.In = d.target.Key(), d.own
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.messages = append(g.messages, message{d, ref, m})

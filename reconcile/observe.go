@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -13,14 +14,19 @@ import (
 // Observer is told how the work goes, beside the results. Its methods may be
 // called from any goroutine, and must not block.
 type Observer interface {
-	// Ended tells of a Deployment that got a result, or was put off.
-	Ended(e Ending)
+	// Began returns what makes a context one for what is done for one Deployment
+	// alone. ctx is the group's. It is not called for all: where there are many,
+	// only for those that it is needed for.
+	Began(ctx context.Context, t k8s.Target) func(context.Context) context.Context
+	// Ended tells of a Deployment that got a result, or was put off. ctx is of
+	// what Began returned, or the group's.
+	Ended(ctx context.Context, e Ending)
 	// Pushed tells of a push of so many commits, and how it went.
 	Pushed(commits int, err error)
 	// Retried tells that work is done again, for one of the reasons below.
 	Retried(reason string)
-	// Worked tells of a group whose results are out.
-	Worked(w Work)
+	// Worked tells of a group whose results are out. ctx is the group's.
+	Worked(ctx context.Context, w Work)
 }
 
 // Why work is done again.
@@ -32,8 +38,10 @@ const (
 // Ending is how the work on a Deployment ended.
 type Ending struct {
 	Target k8s.Target
-	Action string // ActionPending: it was put off
-	Reason string // of a failure: one of Reasons
+	Begin  time.Time // of the group
+	Begun  bool      // Began was called for it
+	Action string    // ActionPending: it was put off
+	Reason string    // of a failure: one of Reasons
 	// Message is what the result says, for people.
 	Message string
 	// Head is the application's commit, and Seen when it was looked up; empty if
@@ -52,17 +60,20 @@ type Work struct {
 	Repository, Branch string
 	Deployments        int
 	Duration           time.Duration
-	// OK says that the repository was read and, where something was to be
-	// changed, pushed, whatever became of single Deployments.
-	OK bool
+	// Err is why the repository was not read or, where something was to be
+	// changed, not pushed to. Single Deployments may have failed all the same.
+	Err error
 }
 
 type nobody struct{}
 
-func (nobody) Ended(Ending)      {}
-func (nobody) Pushed(int, error) {}
-func (nobody) Retried(string)    {}
-func (nobody) Worked(Work)       {}
+func (nobody) Began(context.Context, k8s.Target) func(context.Context) context.Context {
+	return func(ctx context.Context) context.Context { return ctx }
+}
+func (nobody) Ended(context.Context, Ending) {}
+func (nobody) Pushed(int, error)             {}
+func (nobody) Retried(string)                {}
+func (nobody) Worked(context.Context, Work)  {}
 
 // Reasons are what failures are counted by.
 var Reasons = []string{reasonAnnotations, reasonSecret, "auth", "host_key", "repository_missing", "branch_missing", "empty_repository",
@@ -135,22 +146,43 @@ func (r *reasoned) Unwrap() error { return r.error }
 
 func because(reason string, err error) error { return &reasoned{err, reason} }
 
+// fewDeployments each have a context of their own from the start.
+const fewDeployments = 100
+
+// begin makes contexts for the deployment alone; from then on, in does.
+func (d *deployment) begin() {
+	if d.own == nil {
+		d.own = d.group.Observer.Began(d.group.ctx, d.target)
+	}
+}
+
+// in returns ctx for what is done for the deployment alone.
+func (d *deployment) in(ctx context.Context) context.Context {
+	d.begin()
+	return d.own(ctx)
+}
+
 // ended tells of a deployment.
 func (g *group) ended(d *deployment, res Result, again time.Duration) {
-	e := Ending{Target: d.target, Action: res.Action, Reason: d.reason, Message: res.Message, Head: d.head, Seen: d.seen, Behind: d.behind != ""}
+	e := Ending{Target: d.target, Begin: g.began, Begun: d.own != nil, Action: res.Action, Reason: d.reason, Message: res.Message,
+		Head: d.head, Seen: d.seen, Behind: d.behind != ""}
 	if again > 0 {
 		e.Action = ActionPending
 	}
-	g.Observer.Ended(e)
+	ctx := g.ctx
+	if d.own != nil {
+		ctx = d.own(ctx)
+	}
+	g.Observer.Ended(ctx, e)
 }
 
 // worked tells of the group, whose repository failed with err, or did not.
 func (g *group) worked(err error) {
-	w := Work{Deployments: len(g.deployments), Duration: time.Since(g.began), OK: err == nil}
+	w := Work{Deployments: len(g.deployments), Duration: time.Since(g.began), Err: err}
 	if g.mirror != nil || err != nil {
 		w.Repository, w.Branch = g.manifests.String(), g.branch
 	}
-	g.Observer.Worked(w)
+	g.Observer.Worked(g.ctx, w)
 	if err == nil && g.mirror != nil {
 		g.worksAgain(g.deployments, g.failing(), w.Repository)
 	}

@@ -113,6 +113,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	}
 	g := &group{Reconciler: r, began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
 	g.Log = r.Log.With(r.LogFields(ctx)...)
+	g.ctx = context.WithoutCancel(ctx)
 	g.memory = r.memories.of(GroupKey(jobs[0].Target), g.began)
 	for i, j := range jobs {
 		report := func(res Result, again time.Duration) { done(i, res, again) }
@@ -133,6 +134,11 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 			g.identity.Release()
 		}
 	}()
+	if len(jobs) <= fewDeployments {
+		for _, d := range g.deployments {
+			d.begin()
+		}
+	}
 	g.check()
 	if len(g.open()) == 0 {
 		return
@@ -159,8 +165,9 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 type group struct {
 	*Reconciler
 	began       time.Time
-	Log         *zap.Logger // with the fields of this call
-	stopping    func() bool // the operator is shutting down
+	Log         *zap.Logger     // with the fields of this call
+	ctx         context.Context // what is told is told with it
+	stopping    func() bool     // the operator is shutting down
 	deployments []*deployment
 	manifests   gitcli.Remote
 	branch      string
@@ -181,6 +188,7 @@ type group struct {
 // deployment is one job on its way.
 type deployment struct {
 	group  *group
+	own    func(context.Context) context.Context // the observer's, once it has begun
 	job    Job
 	target k8s.Target
 	*reading

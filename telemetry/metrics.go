@@ -35,13 +35,17 @@ type MetricsOptions struct {
 	PerDeployment bool
 	// Reasons are what Failed may be given, so that rates have a beginning.
 	Reasons []string
+	// Tracing makes spans of what is told. Nil: none.
+	Tracing *Tracing
 }
 
 // Metrics are the operator's Prometheus metrics, in a registry of their own,
 // with those of the Go runtime and of the process. docs/metrics.md says what
-// each means. The methods may be called from any goroutine.
+// each means. Where there is tracing, what has a context becomes a span too. The
+// methods may be called from any goroutine.
 type Metrics struct {
 	registry *prometheus.Registry
+	tracing  *Tracing
 	progress progress
 
 	reconciles, failures, retries, pushes, fetched, notified *prometheus.CounterVec
@@ -53,7 +57,7 @@ type Metrics struct {
 
 // NewMetrics returns metrics at their beginning.
 func NewMetrics(opt MetricsOptions) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry()}
+	m := &Metrics{registry: prometheus.NewRegistry(), tracing: opt.Tracing}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	m.gauge("build_info", "Always 1; the labels say what runs.", prometheus.Labels{

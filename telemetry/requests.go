@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -20,14 +22,19 @@ var saneID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$`)
 type requestKey struct{}
 
 // Origin is what a job carries of the request that asked for it.
-type Origin struct{ requestID string }
+type Origin struct {
+	requestID string
+	span      trace.SpanContext
+}
 
-// Request returns a context that has a request's name, ctx itself where it does.
-func (m *Metrics) Request(ctx context.Context) context.Context {
+// Request returns a context for a pass, and how to end it. A request's own is
+// named already; any other gets a name, and a span.
+func (m *Metrics) Request(ctx context.Context) (context.Context, func()) {
 	if _, named := ctx.Value(requestKey{}).(string); named {
-		return ctx
+		return ctx, func() {}
 	}
-	return withRequestID(ctx, rand.Text())
+	id := rand.Text()
+	return m.tracing.root(withRequestID(ctx, id), id)
 }
 
 func withRequestID(ctx context.Context, id string) context.Context {
@@ -37,17 +44,28 @@ func withRequestID(ctx context.Context, id string) context.Context {
 // Origin returns what jobs carry of the request that ctx belongs to.
 func (m *Metrics) Origin(ctx context.Context) any {
 	id, _ := ctx.Value(requestKey{}).(string)
-	return &Origin{requestID: id}
+	return &Origin{id, trace.SpanContextFromContext(ctx)}
 }
 
-// Join returns a context for work that was asked for by these origins: it is
-// named after the first.
-func (m *Metrics) Join(ctx context.Context, origins []any) context.Context {
-	if len(origins) == 0 {
-		return ctx
+// Group returns a context for the work on a group whose jobs have these
+// origins, and how to end it. It is named after the first job's first.
+func (m *Metrics) Group(ctx context.Context, origins [][]any, repository, branch string) (context.Context, func()) {
+	var distinct []*Origin
+	for _, job := range origins {
+		for _, o := range job {
+			if o := o.(*Origin); !slices.Contains(distinct, o) && len(distinct) < maxLinks {
+				distinct = append(distinct, o)
+			}
+		}
 	}
-	return withRequestID(ctx, origins[0].(*Origin).requestID)
+	if len(distinct) > 0 {
+		ctx = withRequestID(ctx, distinct[0].requestID)
+	}
+	return m.tracing.group(ctx, distinct, repository, branch, len(origins))
 }
+
+// maxLinks bounds the requests that a group's span names.
+const maxLinks = 32
 
 // LogFields are what ctx adds to a log line.
 func (m *Metrics) LogFields(ctx context.Context) []zap.Field {
@@ -85,12 +103,14 @@ func (m *Metrics) Serve(next http.Handler, route func(*http.Request) string) htt
 			id = rand.Text()
 		}
 		w.Header().Set(RequestIDHeader, id)
+		ctx, ended := m.tracing.incoming(req, path, id)
 		answer := &answer{ResponseWriter: w, code: http.StatusInternalServerError} // what a panic comes to
 		defer func() {
 			m.inFlight.Dec()
+			ended(answer.code)
 			observe(m.requests, time.Since(begin), path, method(req), strconv.Itoa(answer.code))
 		}()
-		next.ServeHTTP(answer, req.WithContext(withRequestID(req.Context(), id)))
+		next.ServeHTTP(answer, req.WithContext(withRequestID(ctx, id)))
 		if !answer.begun {
 			answer.code = http.StatusOK
 		}

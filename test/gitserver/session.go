@@ -80,11 +80,13 @@ func (s *session) setEnv(payload []byte) bool {
 }
 
 // finish tells the client how its command ended. The slot is free before the
-// client can know, so that its next session is not refused.
+// client can know, so that its next session is not refused. The exit status
+// goes first: a client that has seen the end of the output may close the channel,
+// and would take a status that did not come for a failure.
 func (s *session) finish(code int) {
 	s.release()
-	s.channel.CloseWrite()
 	s.channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{uint32(code)}))
+	s.channel.CloseWrite()
 	s.channel.Close()
 }
 

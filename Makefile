@@ -34,6 +34,10 @@ apiserver: ## kube-apiserver and etcd for the tests, built once, in the user's c
 deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)
 	cd test/deploycheck && $(GO) vet ./... && $(GO) test -count=1 ./...
 
+.PHONY: browsertest
+browsertest: ## the page, in a headless Chromium; SCREENSHOTS=DIR keeps pictures
+	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 ./...
+
 .PHONY: run
 run: ## the operator against the current kubeconfig context, with readable logs
 	$(GO) run . serve --log-format console

@@ -25,6 +25,7 @@ import (
 	"github.com/kainlite/gitops-operator/cli"
 	"github.com/kainlite/gitops-operator/demo"
 	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/history"
 	"github.com/kainlite/gitops-operator/httpapi"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
@@ -187,11 +188,13 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 		Git: o.git, Secrets: o.source, Policy: s.Policy, Registry: o.registry, Builds: github, Notify: o.notify,
 		Wait: s.Wait, DryRun: s.DryRun, Log: log.Named("reconcile"), LogFields: metrics.LogFields, Observer: o.workObserver(),
 	})
+	seen := history.New()
 	work := func(ctx context.Context, name string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
 		end := func(i int, r reconcile.Result, again time.Duration) {
 			if again == 0 {
 				metrics.Reconciled(r.Action)
 			}
+			seen.Report(jobs[i].Value, r, jobs[i].Submitted)
 			done(i, queue.Outcome[reconcile.Result]{Result: r, Again: again})
 		}
 		ctx, ended := o.beginGroup(ctx, jobs)
@@ -218,7 +221,9 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	o.queue = queue.New(s.Workers, work, queue.Options[k8s.Target, reconcile.Result]{
 		Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result {
 			metrics.Reconciled(reconcile.ActionFailed)
-			return reconcile.Failed(j.Value, err)
+			res := reconcile.Failed(j.Value, err)
+			seen.Report(j.Value, res, j.Submitted)
+			return res
 		},
 		OnPanic: func(_ string, v any, stack []byte) {
 			log.Named("queue").Error("a pass panicked", zap.Any("panic", v), zap.ByteString("stack", stack))
@@ -226,6 +231,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	})
 	o.watch()
 	o.api = httpapi.New(o.source, o.queue, metrics, log.Named("httpapi"))
+	o.api.History = seen
 	return o, nil
 }
 

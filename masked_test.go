@@ -17,7 +17,7 @@ import (
 )
 
 // Somebody writes a password into each annotation in turn, where none belongs.
-// It is shown nowhere: not in /debug, /status, a result, a log line.
+// It is shown nowhere: not in /debug, /status, the page, a result, a log line.
 func TestPasswordsInAnnotationsAreShownNowhere(t *testing.T) {
 	const planted = "planted-password"
 	values := []string{
@@ -91,7 +91,7 @@ func TestPasswordsInAnnotationsAreShownNowhere(t *testing.T) {
 			annotations["kubectl.kubernetes.io/last-applied-configuration"] = `{"env":[{"name":"PASSWORD","value":"` + planted + `"}],"x":"` + value + `"}`
 			annotations["example.org/other"] = value
 			put(annotations)
-			for _, path := range []string{"/reconcile", "/status", "/debug"} {
+			for _, path := range []string{"/reconcile", "/status", "/debug", "/", "/api/v1/deployments"} {
 				answers[name+" is "+value+": "+path] = get(path)
 			}
 			if got := answers[name+" is "+value+": /debug"]; !strings.Contains(got, "kubectl.kubernetes.io/last-applied-configuration") && !strings.Contains(get("/status"), "not tracked") {

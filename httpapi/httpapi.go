@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/mux"
 	"go.uber.org/zap"
 
+	"github.com/kainlite/gitops-operator/history"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
@@ -46,6 +47,10 @@ type API struct {
 	log       *zap.Logger
 	notes     notes
 
+	// History is what the page shows; who runs the jobs reports to it. Set it
+	// before Handler to share one.
+	History *history.History
+
 	// WebhookSecret is what senders of webhooks know; without it, none is taken.
 	// Set it before Handler.
 	WebhookSecret *SecretFile
@@ -55,7 +60,7 @@ type API struct {
 
 // New returns an API.
 func New(source Source, q Queue, telemetry Telemetry, log *zap.Logger) *API {
-	return &API{source: source, queue: q, telemetry: telemetry, log: log, webhooks: make(chan struct{}, webhooksAtOnce)}
+	return &API{source: source, queue: q, telemetry: telemetry, log: log, History: history.New(), webhooks: make(chan struct{}, webhooksAtOnce)}
 }
 
 // Handler routes the requests that the guards let through.
@@ -63,6 +68,9 @@ func (a *API) Handler(guards ...func(http.Handler) http.Handler) http.Handler {
 	r := mux.NewRouter()
 	// The path is compared as it came: no redirects to a cleaned one.
 	r.SkipClean(true)
+	r.HandleFunc("/", a.page).Methods(http.MethodGet)
+	r.HandleFunc("/api/v1/deployments", a.apiDeployments).Methods(http.MethodGet)
+	r.HandleFunc("/api/v1/passes", a.apiPasses).Methods(http.MethodGet)
 	r.HandleFunc("/reconcile", a.reconcile).Methods(http.MethodGet, http.MethodPost)
 	r.HandleFunc("/status", a.status).Methods(http.MethodGet)
 	r.HandleFunc("/debug", a.debug).Methods(http.MethodGet)
@@ -176,6 +184,7 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 		if t.Disabled() {
 			results = append(results, reconcile.Skipped(t))
 			a.telemetry.Reconciled(reconcile.ActionSkipped)
+			a.History.Report(t, reconcile.Skipped(t), begin)
 			continue
 		}
 		byKey[t.Key()] = t
@@ -199,7 +208,7 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 			results = append(results, reconcile.Pending(byKey[key]))
 		}
 	}
-	a.logPass(ctx, results, time.Since(begin))
+	a.passed(ctx, results, begin)
 	slices.SortFunc(results, func(x, y reconcile.Result) int {
 		return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Deployment, y.Deployment))
 	})
@@ -211,16 +220,19 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 func (a *API) List(ctx context.Context) k8s.Snapshot {
 	s, err := a.source.Deployments(ctx)
 	a.notes.update(a.log, s, err)
+	a.History.Keep(s.Targets)
 	return s
 }
 
-// logPass says in one line what a pass did.
-func (a *API) logPass(ctx context.Context, results []reconcile.Result, took time.Duration) {
+// passed tells what a pass did, the log in one line.
+func (a *API) passed(ctx context.Context, results []reconcile.Result, began time.Time) {
+	took := time.Since(began)
 	a.telemetry.Passed(outcome(results), took)
 	counts := map[string]int{}
 	for _, r := range results {
 		counts[r.Action]++
 	}
+	a.History.Passed(history.Pass{Began: began, Took: took, Count: counts})
 	var parts []string
 	for _, action := range slices.Sorted(maps.Keys(counts)) {
 		parts = append(parts, fmt.Sprintf("%d %s", counts[action], action))

@@ -60,7 +60,9 @@ func start(t *testing.T, targets ...k8s.Target) *api {
 					return
 				}
 			}
-			done(i, queue.Outcome[reconcile.Result]{Result: reconcile.Result{Deployment: j.Value.Name, Namespace: j.Value.Namespace, Action: "patched"}})
+			r := reconcile.Result{Deployment: j.Value.Name, Namespace: j.Value.Namespace, Action: "patched"}
+			a.api.History.Report(j.Value, r, j.Submitted)
+			done(i, queue.Outcome[reconcile.Result]{Result: r})
 		}
 	}
 	failed := func(j queue.Job[k8s.Target], err error) reconcile.Result { return reconcile.Failed(j.Value, err) }

@@ -46,8 +46,13 @@ func WriteTable(w io.Writer, results []reconcile.Result) error {
 }
 
 // status answers with a text table of the tracked Deployments, followed by
-// those that cannot be tracked.
+// those that cannot be tracked; to browsers, with the page.
 func (a *API) status(w http.ResponseWriter, req *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if wantsHTML(req) {
+		a.page(w, req)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !a.source.Ready() {
 		fmt.Fprintf(w, "gitops-operator status\n%s\n", printable(a.starting()))

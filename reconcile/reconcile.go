@@ -211,6 +211,7 @@ type deployment struct {
 
 // end reports a deployment's result, or with again, that it has none yet.
 func (d *deployment) end(res Result, again time.Duration) {
+	res.Head, res.Want = d.head, d.want
 	d.ended, d.result, d.again = true, res, again
 	d.group.ended(d, res, again)
 	d.report(res, again)
@@ -461,6 +462,7 @@ func (g *group) attempt(ctx context.Context, base string) error {
 		fields := append(d.about(), zap.String("from", d.from), zap.String("to", d.want),
 			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.path))
 		if !g.DryRun {
+			res.Commit = commits[i]
 			fields = append(fields, zap.String("commit", commits[i]))
 		}
 		d.log().Info(res.Message, fields...)

@@ -25,6 +25,7 @@ func TestPassMovesTagsThenFindsNothingToDo(t *testing.T) {
 	want := reconcile.Result{
 		Deployment: "blog", Namespace: "default", Action: "patched", FromSHA: old, ToSHA: heads["blog"], Status: "success",
 		Message: "Deployment blog patched successfully to version " + heads["blog"],
+		Head:    heads["blog"], Want: heads["blog"], Commit: strings.TrimSpace(s.Git(manifests, "rev-parse", "master")),
 	}
 	if results[0] != want {
 		t.Errorf("got  %+v\nwant %+v", results[0], want)
@@ -39,6 +40,7 @@ func TestPassMovesTagsThenFindsNothingToDo(t *testing.T) {
 	want = reconcile.Result{
 		Deployment: "blog", Namespace: "default", Action: "up_to_date", ToSHA: heads["blog"], Status: "success",
 		Message: "Deployment blog is up to date at " + heads["blog"],
+		Head:    heads["blog"], Want: heads["blog"],
 	}
 	if results[0] != want {
 		t.Errorf("got  %+v\nwant %+v", results[0], want)

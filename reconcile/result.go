@@ -16,7 +16,7 @@ const (
 )
 
 // Result is what a pass tells about one Deployment. The order of the fields is
-// that of the JSON.
+// that of the JSON, which is a contract; the fields below are for people who look.
 type Result struct {
 	Deployment string `json:"deployment"`
 	Namespace  string `json:"namespace"`
@@ -25,6 +25,10 @@ type Result struct {
 	ToSHA      string `json:"to_sha,omitempty"`
 	Status     string `json:"status"`
 	Message    string `json:"message"`
+
+	Head   string `json:"-"` // the application's commit, once it is known
+	Want   string `json:"-"` // the tag that Head asks for
+	Commit string `json:"-"` // the manifests commit that was pushed
 }
 
 func patched(t k8s.Target, from, to string, dryRun bool) Result {

@@ -82,6 +82,7 @@ func TestBuilderIsSentNothingButSource(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
 		"main.go", "main_test.go", "go.mod", "go.sum", "gitcli/known_hosts", "gitcli/push.go", "gitcli/push_test.go", "test/world/world.go",
+		"page/page.html", "page/page.css", "page/page.js", "page/page_test.go", "page/secret.pem", "test/browser/doc.go",
 		".env", "kubeconfig", "id_ed25519", "demo/key.pem", ".git/config", ".git/hooks/hook.go", "bin/gitops-operator", "README.md",
 		"Dockerfile", ".dockerignore", "deploy/base/known_hosts", "test/deploycheck/doc.go", "test/deploycheck/go.mod", "test/apiserver/main.go",
 	} {
@@ -92,7 +93,7 @@ func TestBuilderIsSentNothingButSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []string{"gitcli/known_hosts", "gitcli/push.go", "go.mod", "go.sum", "main.go", "test/world/world.go"}
+	want := []string{"gitcli/known_hosts", "gitcli/push.go", "go.mod", "go.sum", "main.go", "page/page.css", "page/page.html", "page/page.js", "test/world/world.go"}
 	if got := files(t, buildContext(t, dir)); !slices.Equal(got, want) {
 		t.Errorf("sent: %q", got)
 	}

@@ -1,0 +1,108 @@
+// Package history remembers, for people who look, what became of each
+// Deployment and how the last passes went. It lives in memory, bounded, and
+// nothing is decided by it: after a restart it begins anew.
+package history
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/reconcile"
+)
+
+// maxPasses is how many passes are remembered.
+const maxPasses = 50
+
+// Entry is what is known of one Deployment.
+type Entry struct {
+	Result reconcile.Result // the last
+	// AppRepository is the one that Result.Head is in.
+	AppRepository string
+	// Since is when the work that Result is of was asked for; what waited for
+	// its image was asked for before the wait.
+	Since time.Time
+	At    time.Time // when Result came
+	// Change is the last commit that was pushed; zero if none was.
+	Change Change
+}
+
+// Change is a commit in a manifests repository.
+type Change struct {
+	Commit, Repository string
+	At                 time.Time
+}
+
+// Pass is one request for Deployments to be brought up to date.
+type Pass struct {
+	Began time.Time
+	Took  time.Duration  // until the last result was there, or nobody waited for it any more
+	Count map[string]int // Deployments by action; not to be modified
+}
+
+// History may be used from any goroutine.
+type History struct {
+	mu      sync.Mutex
+	entries map[string]Entry // by namespace/name
+	passes  []Pass           // oldest first
+}
+
+// New returns an empty History.
+func New() *History { return &History{entries: map[string]Entry{}} }
+
+// Report takes down a result, of work that was asked for at since.
+func (h *History) Report(t k8s.Target, r reconcile.Result, since time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.entries[t.Key()]
+	if before.Result.Action == reconcile.ActionPending {
+		since = before.Since
+	}
+	e := Entry{Result: r, AppRepository: t.Config.AppRepository, Since: since, At: time.Now(), Change: before.Change}
+	if r.Commit != "" {
+		e.Change = Change{Commit: r.Commit, Repository: t.Config.ManifestRepository, At: e.At}
+	}
+	h.entries[t.Key()] = e
+}
+
+// Passed takes down a pass.
+func (h *History) Passed(p Pass) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.passes) == maxPasses {
+		h.passes = slices.Delete(h.passes, 0, 1)
+	}
+	h.passes = append(h.passes, p)
+}
+
+// Keep forgets Deployments when there are more than the given ones, which are
+// all that there are.
+func (h *History) Keep(all []k8s.Target) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.entries) <= len(all) {
+		return
+	}
+	kept := make(map[string]Entry, len(all))
+	for _, t := range all {
+		if e, ok := h.entries[t.Key()]; ok {
+			kept[t.Key()] = e
+		}
+	}
+	h.entries = kept
+}
+
+// Of returns what is known of a Deployment, the zero Entry if nothing is.
+func (h *History) Of(key string) Entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.entries[key]
+}
+
+// Passes returns the last passes, oldest first.
+func (h *History) Passes() []Pass {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.passes)
+}

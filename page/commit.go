@@ -1,0 +1,71 @@
+package page
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/mask"
+)
+
+// hosts are those of which it is known where they show a commit, by the names
+// under which they take SSH. Any other may be a mirror, or nothing at all.
+var hosts = map[string]func(repo []string) (base, commit string){
+	"github.com":              plain("github.com", "commit"),
+	"ssh.github.com":          plain("github.com", "commit"),
+	"gitlab.com":              plain("gitlab.com", "-/commit"),
+	"altssh.gitlab.com":       plain("gitlab.com", "-/commit"),
+	"bitbucket.org":           plain("bitbucket.org", "commits"),
+	"altssh.bitbucket.org":    plain("bitbucket.org", "commits"),
+	"codeberg.org":            plain("codeberg.org", "commit"),
+	"ssh.dev.azure.com":       azure,
+	"vs-ssh.visualstudio.com": azure,
+}
+
+func plain(host, commit string) func([]string) (string, string) {
+	return func(repo []string) (string, string) {
+		if len(repo) < 2 {
+			return "", ""
+		}
+		return host + "/" + strings.Join(repo, "/"), commit
+	}
+}
+
+// azure has v3/ORGANIZATION/PROJECT/REPOSITORY.
+func azure(repo []string) (string, string) {
+	if len(repo) != 4 || repo[0] != "v3" {
+		return "", ""
+	}
+	return "dev.azure.com/" + repo[1] + "/" + repo[2] + "/_git/" + repo[3], "commit"
+}
+
+var hexadecimal = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
+
+// CommitURL returns where a commit of a repository can be seen, "" if that is not
+// known. The repository is an SSH URL.
+func CommitURL(repository, commit string) string {
+	remote, err := gitcli.ParseRemote(repository)
+	if err != nil || !hexadecimal.MatchString(commit) {
+		return ""
+	}
+	if mask.Value(repository) != repository || strings.Contains(repository, "?") { // something like a secret
+		return ""
+	}
+	host := hosts[remote.Host()]
+	if host == nil {
+		return ""
+	}
+	repo := strings.Split(strings.TrimSuffix(strings.Trim(remote.Path(), "/"), ".git"), "/")
+	for i, part := range repo {
+		if part == "" || part == "." || part == ".." {
+			return ""
+		}
+		repo[i] = url.PathEscape(part)
+	}
+	base, show := host(repo)
+	if base == "" {
+		return ""
+	}
+	return "https://" + base + "/" + show + "/" + commit
+}

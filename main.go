@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,6 +149,7 @@ type operator struct {
 	reconciler *reconcile.Reconciler
 	queue      *queue.Queue[k8s.Target, reconcile.Result]
 	api        *httpapi.API
+	memory     trimmer
 }
 
 func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, error) {
@@ -199,13 +201,14 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 		}
 		ctx, ended := o.beginGroup(ctx, jobs)
 		defer ended()
+		defer o.memory.due()
 		// A job may have waited for its image for minutes: what counts is the
 		// Deployment as it is now.
-		now := current(ctx, o.source, jobs)
+		now := current(ctx, o.source)
 		var todo []reconcile.Job
 		var index []int
 		for i, j := range jobs {
-			switch t, tracked := now[j.Key]; {
+			switch t, tracked := now(j.Key); {
 			case !tracked:
 				end(i, reconcile.Failed(j.Value, errors.New("it is not tracked any more: see /status")), 0)
 			case t.Disabled():
@@ -235,20 +238,19 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 	return o, nil
 }
 
-// current returns the Deployments of the jobs as they are now, by key.
-func current(ctx context.Context, from source, jobs []queue.Job[k8s.Target]) map[string]k8s.Target {
-	now := make(map[string]k8s.Target, len(jobs))
-	wanted := make(map[string]bool, len(jobs))
-	for _, j := range jobs {
-		wanted[j.Key] = true
-	}
+// current returns a look-up, by key, of the Deployments as they are now.
+func current(ctx context.Context, from source) func(key string) (t k8s.Target, tracked bool) {
 	snapshot, _ := from.Deployments(ctx) // httpapi logs what is wrong with it
-	for _, t := range snapshot.Targets {
-		if wanted[t.Key()] {
-			now[t.Key()] = t
+	return func(key string) (k8s.Target, bool) {
+		namespace, name, _ := strings.Cut(key, "/")
+		i, tracked := slices.BinarySearchFunc(snapshot.Targets, key, func(t k8s.Target, _ string) int {
+			return cmp.Or(strings.Compare(t.Namespace, namespace), strings.Compare(t.Name, name))
+		})
+		if !tracked {
+			return k8s.Target{}, false
 		}
+		return snapshot.Targets[i], true
 	}
-	return now
 }
 
 // openSource opens the files, or begins to watch the cluster.
@@ -304,6 +306,7 @@ func (o *operator) closeTracing() {
 // stop ends everything, the queue first.
 func (o *operator) stop() {
 	o.closeQueue()
+	o.memory.stop()
 	o.api.Close()
 	o.reconciler.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)

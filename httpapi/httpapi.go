@@ -179,7 +179,6 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 	origins := []any{a.telemetry.Origin(ctx)}
 	results := make([]reconcile.Result, 0, len(targets))
 	var jobs []queue.Job[k8s.Target]
-	byKey := make(map[string]k8s.Target, len(targets))
 	for _, t := range targets {
 		if t.Disabled() {
 			results = append(results, reconcile.Skipped(t))
@@ -187,7 +186,6 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 			a.History.Report(t, reconcile.Skipped(t), begin)
 			continue
 		}
-		byKey[t.Key()] = t
 		jobs = append(jobs, queue.Job[k8s.Target]{Key: t.Key(), Group: reconcile.GroupKey(t), Value: t, Origins: origins})
 	}
 	pass, err := a.queue.Submit(jobs)
@@ -197,6 +195,12 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 	finished, unfinished, err := pass.Wait(ctx)
 	for _, r := range finished {
 		results = append(results, r)
+	}
+	byKey := map[string]k8s.Target{}
+	if len(unfinished) > 0 {
+		for _, t := range targets {
+			byKey[t.Key()] = t
+		}
 	}
 	for key, meanwhile := range unfinished {
 		switch {

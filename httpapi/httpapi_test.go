@@ -89,7 +89,7 @@ func start(t *testing.T, targets ...k8s.Target) *api {
 }
 
 func target(namespace, name string) k8s.Target {
-	return k8s.Target{Namespace: namespace, Name: name, Config: k8s.Config{Enabled: true, ManifestRepository: name}}
+	return k8s.Target{Namespace: namespace, Name: name, Config: &k8s.Config{Enabled: true, ManifestRepository: name}}
 }
 
 func (a *api) get(path string) (int, string) {

@@ -73,7 +73,7 @@ type Target struct {
 	// Version is the tag of that image, "latest" if it has none.
 	Version string
 
-	Config Config
+	Config *Config // shared: do not modify it
 }
 
 // Key returns "namespace/name".
@@ -219,7 +219,7 @@ func ParseDeployment(d *appsv1.Deployment) (*Target, *Untracked) {
 		Annotations: d.Annotations,
 		Container:   container,
 		Version:     version,
-		Config:      config,
+		Config:      &config,
 	}, nil
 }
 

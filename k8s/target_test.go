@@ -58,7 +58,7 @@ func TestRequiredAnnotationsMakeATarget(t *testing.T) {
 		Annotations: annotations,
 		Container:   "kainlite/blog",
 		Version:     "3c0a88249f",
-		Config: Config{
+		Config: &Config{
 			Enabled:            true,
 			Namespace:          "web",
 			AppRepository:      "git@github.com:kainlite/blog.git",

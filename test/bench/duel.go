@@ -130,6 +130,9 @@ func (d *duel) newOperator(ctx context.Context) (*operator, error) {
 	return startOperator(ctx, d.plan.operator, d.cluster, cache)
 }
 
+// rest is how long after a pass an operator's memory is looked at.
+const rest = 4 * time.Second
+
 // warmCases measures with mirror and connection in place.
 func (d *duel) warmCases(ctx context.Context, cases []benchCase, done func(row)) (*steady, error) {
 	o, err := d.newOperator(ctx)
@@ -164,6 +167,12 @@ func (d *duel) warmCases(ctx context.Context, cases []benchCase, done func(row))
 	}
 	if _, err := o.pass(ctx); err != nil {
 		return nil, err
+	}
+	// What a pass leaves behind is given back a little later.
+	select {
+	case <-time.After(rest):
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	m, err := memoryOf(o.pid())
 	return &steady{scale{d.size, len(d.deployments)}, m}, err

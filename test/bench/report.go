@@ -137,7 +137,7 @@ func (rep *report) costs(b *strings.Builder) {
 		}
 	}
 	if len(rep.memory) > 0 {
-		b.WriteString("\n### Memory\n\nThe operator's process (children not counted) after its warm cases, and its peak since it started:\n\n")
+		b.WriteString("\n### Memory\n\nThe operator's process (children not counted) 4 s after the last of its warm cases, and its peak since it started:\n\n")
 		b.WriteString("| Deployments | files | resident | peak |\n|---:|---:|---:|---:|\n")
 	}
 	for _, m := range rep.memory {

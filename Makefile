@@ -20,7 +20,7 @@ test: ## formatting, vet, and all tests; the first time, it builds an API server
 	@if [ -z "$(RACE)" ]; then echo "no C compiler: the tests run without the race detector"; fi
 	@$(GO) run ./test/apiserver/install
 	TEST_REQUIRE_APISERVER=1 $(GO) test $(RACE) ./...
-	@$(MAKE) --no-print-directory deploycheck
+	@$(MAKE) --no-print-directory deploycheck observabilitycheck
 
 .PHONY: test-faults
 test-faults: ## the fault suite with its full counts, about half an hour; FAULTS_OUT=FILE writes them as Markdown
@@ -33,6 +33,10 @@ apiserver: ## kube-apiserver and etcd for the tests, built once, in the user's c
 .PHONY: deploycheck
 deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)
 	cd test/deploycheck && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+.PHONY: observabilitycheck
+observabilitycheck: ## deploy/observability, with a real Prometheus where there is one (part of test)
+	cd test/observability && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: browsertest
 browsertest: ## the page, in a headless Chromium; SCREENSHOTS=DIR keeps pictures

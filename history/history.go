@@ -46,6 +46,7 @@ type History struct {
 	mu      sync.Mutex
 	entries map[string]Entry // by namespace/name
 	passes  []Pass           // oldest first
+	version uint64
 }
 
 // New returns an empty History.
@@ -64,6 +65,7 @@ func (h *History) Report(t k8s.Target, r reconcile.Result, since time.Time) {
 		e.Change = Change{Commit: r.Commit, Repository: t.Config.ManifestRepository, At: e.At}
 	}
 	h.entries[t.Key()] = e
+	h.version++
 }
 
 // Passed takes down a pass.
@@ -74,6 +76,7 @@ func (h *History) Passed(p Pass) {
 		h.passes = slices.Delete(h.passes, 0, 1)
 	}
 	h.passes = append(h.passes, p)
+	h.version++
 }
 
 // Keep forgets Deployments when there are more than the given ones, which are
@@ -91,6 +94,7 @@ func (h *History) Keep(all []k8s.Target) {
 		}
 	}
 	h.entries = kept
+	h.version++
 }
 
 // Of returns what is known of a Deployment, the zero Entry if nothing is.
@@ -105,4 +109,11 @@ func (h *History) Passes() []Pass {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.passes)
+}
+
+// Version is another after each change.
+func (h *History) Version() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.version
 }

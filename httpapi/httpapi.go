@@ -50,6 +50,7 @@ type API struct {
 	// History is what the page shows; who runs the jobs reports to it. Set it
 	// before Handler to share one.
 	History *history.History
+	told    told
 
 	// WebhookSecret is what senders of webhooks know; without it, none is taken.
 	// Set it before Handler.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kainlite/gitops-operator/history"
@@ -21,7 +22,7 @@ import (
 
 // page answers with the page for people.
 func (a *API) page(w http.ResponseWriter, req *http.Request) {
-	data := page.Data{Deployments: a.deployments(req.Context()), Passes: a.passes()}
+	data := page.Data{Deployments: a.deployments(a.look(req.Context())), Passes: a.passes()}
 	_, data.DeploymentsTag = encode(data.Deployments)
 	_, data.PassesTag = encode(data.Passes)
 	var b bytes.Buffer
@@ -35,8 +36,70 @@ func (a *API) page(w http.ResponseWriter, req *http.Request) {
 	serve(w, req, b.Bytes(), etag(b.Bytes()))
 }
 
+// apiDeployments answers 304 without putting an answer together when nothing has
+// happened since the last: pages ask every few seconds.
 func (a *API) apiDeployments(w http.ResponseWriter, req *http.Request) {
-	serveJSON(w, req, a.deployments(req.Context()))
+	now := a.look(req.Context())
+	if tag := a.told.of(now); tag != "" && strings.Contains(req.Header.Get("If-None-Match"), tag) {
+		w.Header().Set("ETag", tag)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	body, tag := encode(a.deployments(now))
+	a.told.keep(now, tag)
+	w.Header().Set("Content-Type", "application/json")
+	serve(w, req, body, tag)
+}
+
+// state is all that an answer about Deployments is made of.
+type state struct {
+	starting, stale string
+	snapshot        k8s.Snapshot
+	history         uint64 // its version
+}
+
+// look returns the state. The version is read first: the answer may know more
+// than it says, never less.
+func (a *API) look(ctx context.Context) state {
+	s := state{history: a.History.Version()}
+	if !a.source.Ready() {
+		s.starting = a.starting()
+		return s
+	}
+	s.snapshot = a.List(ctx)
+	s.stale = a.notes.stale()
+	return s
+}
+
+// same compares the lists by identity: sources share them while nothing changes.
+func (s state) same(other state) bool {
+	return s.starting == other.starting && s.stale == other.stale && s.history == other.history &&
+		identical(s.snapshot.Targets, other.snapshot.Targets) && identical(s.snapshot.Untracked, other.snapshot.Untracked)
+}
+
+func identical[T any](x, y []T) bool { return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0]) }
+
+// told is the ETag of the last answer about Deployments.
+type told struct {
+	mu    sync.Mutex
+	state state
+	tag   string
+}
+
+// of returns the tag of an answer about the state, "" if that is not known.
+func (t *told) of(s state) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.state.same(s) {
+		return ""
+	}
+	return t.tag
+}
+
+func (t *told) keep(s state, tag string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state, t.tag = s, tag
 }
 
 func (a *API) apiPasses(w http.ResponseWriter, req *http.Request) { serveJSON(w, req, a.passes()) }
@@ -87,23 +150,18 @@ func wantsHTML(req *http.Request) bool {
 }
 
 // deployments is what is known of the Deployments, failing ones first.
-func (a *API) deployments(ctx context.Context) page.Deployments {
-	d := page.Deployments{Deployments: []page.Deployment{}, Untracked: []page.Untracked{}}
-	if !a.source.Ready() {
-		d.Starting = shown(a.starting())
-		return d
-	}
-	snapshot := a.List(ctx)
-	d.Stale = shown(a.notes.stale())
-	for _, t := range snapshot.Targets {
-		d.Deployments = append(d.Deployments, deployment(t, a.History.Of(t.Key())))
+func (a *API) deployments(s state) page.Deployments {
+	d := page.Deployments{Starting: shown(s.starting), Stale: shown(s.stale), Deployments: []page.Deployment{}, Untracked: []page.Untracked{}}
+	links := page.Links{}
+	for _, t := range s.snapshot.Targets {
+		d.Deployments = append(d.Deployments, deployment(t, a.History.Of(t.Key()), links))
 	}
 	rank := map[string]int{}
-	for i, s := range page.States {
-		rank[s.Name] = i
+	for i, known := range page.States {
+		rank[known.Name] = i
 	}
 	slices.SortStableFunc(d.Deployments, func(x, y page.Deployment) int { return rank[x.State] - rank[y.State] })
-	for _, u := range snapshot.Untracked {
+	for _, u := range s.snapshot.Untracked {
 		d.Untracked = append(d.Untracked, page.Untracked{Namespace: shown(u.Namespace), Name: shown(u.Name), Reason: shown(u.Reason)})
 	}
 	return d
@@ -112,10 +170,10 @@ func (a *API) deployments(ctx context.Context) page.Deployments {
 // shown is a text as people may see it.
 func shown(s string) string { return printable(mask.Text(s)) }
 
-func deployment(t k8s.Target, e history.Entry) page.Deployment {
+func deployment(t k8s.Target, e history.Entry, links page.Links) page.Deployment {
 	d := page.Deployment{
 		Namespace: t.Namespace, Name: t.Name, Image: printable(t.Container), RunningTag: printable(t.Version),
-		ManifestCommit: e.Change.Commit, ManifestCommitURL: page.CommitURL(e.Change.Repository, e.Change.Commit),
+		ManifestCommit: e.Change.Commit, ManifestCommitURL: links.To(e.Change.Repository, e.Change.Commit),
 		ChangedAt: e.Change.At.UTC().Round(0),
 	}
 	if image := t.Container + ":" + t.Version; mask.Value(image) != image { // wherever its colons are
@@ -131,7 +189,7 @@ func deployment(t k8s.Target, e history.Entry) page.Deployment {
 	if r.Action != "" {
 		d.Action, d.Message, d.FinishedAt, d.Seconds = r.Action, shown(r.Message), e.At.UTC().Round(0), e.At.Sub(e.Since).Seconds()
 		d.WantedTag = r.Want
-		d.AppCommit, d.AppCommitURL = r.Head, page.CommitURL(e.AppRepository, r.Head)
+		d.AppCommit, d.AppCommitURL = r.Head, links.To(e.AppRepository, r.Head)
 	}
 	switch fault := t.Invalid(); {
 	case t.Disabled():

@@ -102,6 +102,22 @@ func TestUnchangedAnswersAreNotSentAgain(t *testing.T) {
 			t.Errorf("%s: after a pass: %s", path, again.Status)
 		}
 	}
+	// The state is compared, not only the answer.
+	tag := func() string { resp, _ := a.ask("GET", "/api/v1/deployments"); return resp.Header.Get("ETag") }
+	before := tag()
+	a.source.snapshot.Untracked = []k8s.Untracked{{Namespace: "default", Name: "y", Reason: "missing annotation x"}}
+	if resp, _ := a.ask("GET", "/api/v1/deployments", "If-None-Match", before); resp.StatusCode != http.StatusOK {
+		t.Errorf("with another Deployment: %s", resp.Status)
+	}
+	before = tag()
+	a.source.err = io.ErrUnexpectedEOF
+	if resp, _ := a.ask("GET", "/api/v1/deployments", "If-None-Match", before); resp.StatusCode != http.StatusOK {
+		t.Errorf("with a listing that fails: %s", resp.Status)
+	}
+	if again := tag(); again == before {
+		t.Error("the tag stays the same")
+	}
+
 	page, body := a.ask("GET", "/")
 	for _, path := range []string{"deployments", "passes"} { // what the page begins to poll with
 		json, _ := a.ask("GET", "/api/v1/"+path)

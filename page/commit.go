@@ -42,14 +42,31 @@ func azure(repo []string) (string, string) {
 
 var hexadecimal = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 
-// CommitURL returns where a commit of a repository can be seen, "" if that is not
+// Links finds where commits can be seen, and remembers it by repository. The
+// zero value is not ready for use: make one.
+type Links map[string]string
+
+// To returns where a commit of a repository can be seen, "" if that is not
 // known. The repository is an SSH URL.
-func CommitURL(repository, commit string) string {
-	remote, err := gitcli.ParseRemote(repository)
-	if err != nil || !hexadecimal.MatchString(commit) {
+func (l Links) To(repository, commit string) string {
+	if repository == "" || !hexadecimal.MatchString(commit) {
 		return ""
 	}
-	if mask.Value(repository) != repository || strings.Contains(repository, "?") { // something like a secret
+	commits, known := l[repository]
+	if !known {
+		commits = commitsOf(repository)
+		l[repository] = commits
+	}
+	if commits == "" {
+		return ""
+	}
+	return commits + commit
+}
+
+// commitsOf returns what the URLs of all commits of a repository begin with.
+func commitsOf(repository string) string {
+	remote, err := gitcli.ParseRemote(repository)
+	if err != nil || mask.Value(repository) != repository || strings.Contains(repository, "?") { // something like a secret
 		return ""
 	}
 	host := hosts[remote.Host()]
@@ -67,5 +84,5 @@ func CommitURL(repository, commit string) string {
 	if base == "" {
 		return ""
 	}
-	return "https://" + base + "/" + show + "/" + commit
+	return "https://" + base + "/" + show + "/"
 }

@@ -24,7 +24,7 @@ func render(t *testing.T, d Data) string {
 
 const commit = "e4f5a6b1c2d3e4f5a6b1c2d3e4f5a6b1c2d3e4f5"
 
-func TestCommitURL(t *testing.T) {
+func TestLinksToCommits(t *testing.T) {
 	for repository, want := range map[string]string{
 		"git@github.com:kainlite/blog.git":                  "https://github.com/kainlite/blog/commit/" + commit,
 		"git@GitHub.com:kainlite/blog":                      "https://github.com/kainlite/blog/commit/" + commit,
@@ -50,12 +50,15 @@ func TestCommitURL(t *testing.T) {
 		"javascript:alert(1)":                               "",
 		"":                                                  "",
 	} {
-		if got := CommitURL(repository, commit); got != want {
-			t.Errorf("%q: got %q, want %q", repository, got, want)
+		links := Links{}
+		for range 2 {
+			if got := links.To(repository, commit); got != want {
+				t.Errorf("%q: got %q, want %q", repository, got, want)
+			}
 		}
 	}
 	for _, bad := range []string{"", "master", "../" + commit, commit + `"`, strings.ToUpper(commit), "abc"} {
-		if got := CommitURL("git@github.com:kainlite/blog.git", bad); got != "" {
+		if got := (Links{}).To("git@github.com:kainlite/blog.git", bad); got != "" {
 			t.Errorf("commit %q: got %q", bad, got)
 		}
 	}
@@ -140,7 +143,7 @@ func TestRowsSayWhatIsKnown(t *testing.T) {
 	at := time.Date(2026, 7, 29, 12, 3, 4, 5, time.UTC)
 	sent := render(t, Data{Deployments: Deployments{Deployments: []Deployment{
 		{Namespace: "default", Name: "blog", State: "patched", Image: "kainlite/blog", RunningTag: "v1", WantedTag: commit, Action: "patched", Message: "Deployment blog patched",
-			FinishedAt: at, Seconds: 61.5, AppCommit: commit, AppCommitURL: CommitURL("git@github.com:kainlite/blog.git", commit), ManifestCommit: commit, ChangedAt: at},
+			FinishedAt: at, Seconds: 61.5, AppCommit: commit, AppCommitURL: Links{}.To("git@github.com:kainlite/blog.git", commit), ManifestCommit: commit, ChangedAt: at},
 		{Namespace: "default", Name: "new", State: "new", Image: "kainlite/new", RunningTag: "v1"},
 	}}})
 	rows := regexp.MustCompile(`(?s)<tr data-key.*?</tr>`).FindAllString(sent, -1) // and the empty one of the template

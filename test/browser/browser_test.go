@@ -32,6 +32,7 @@ type tab struct {
 	mu         sync.Mutex
 	complaints []string
 	requests   []string // URLs, of the network
+	unchanged  int      // answers 304
 }
 
 // open starts a browser with an empty tab. Without one, tests are skipped, but
@@ -97,6 +98,10 @@ func (b *tab) listen(event any) {
 		b.complaints = append(b.complaints, fmt.Sprintf("console.%s", e.Type))
 	case *network.EventRequestWillBeSent:
 		b.requests = append(b.requests, e.Request.URL)
+	case *network.EventResponseReceived:
+		if e.Response.Status == 304 {
+			b.unchanged++
+		}
 	}
 }
 
@@ -120,12 +125,12 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// js evaluates an expression.
+// js evaluates an expression, and waits for it if it is a promise.
 func js[T any](b *tab, expression string) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}
@@ -136,6 +141,18 @@ func js[T any](b *tab, expression string) T {
 func (b *tab) until(expression string) {
 	b.t.Helper()
 	b.wait(expression, func() bool { return js[bool](b, "!!("+expression+")") })
+}
+
+// polls counts how often the operator was asked for news.
+func (b *tab) polls() (all, unchanged int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, asked := range b.requests {
+		if strings.Contains(asked, "/api/v1/") {
+			all++
+		}
+	}
+	return all, b.unchanged
 }
 
 // complained waits until the browser complains about something.

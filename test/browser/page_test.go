@@ -81,6 +81,18 @@ func TestPageIsLiveAndQuiet(t *testing.T) {
 	}
 	js[string](b, `filter(search.value = ""), ""`)
 
+	// Nothing new costs nothing to hear, and a hidden tab does not ask.
+	b.wait("an answer 304", func() bool { _, unchanged := b.polls(); return unchanged > 0 })
+	js[string](b, `Object.defineProperty(document, "hidden", {value: true, configurable: true}), document.dispatchEvent(new Event("visibilitychange")), ""`)
+	b.until("!asking")
+	before, _ := b.polls()
+	js[*string](b, "poll()")
+	if after, _ := b.polls(); after != before {
+		t.Errorf("hidden, the page asked %d times", after-before)
+	}
+	js[string](b, `delete document.hidden, document.dispatchEvent(new Event("visibilitychange")), ""`)
+	b.wait("a question once the tab is seen", func() bool { after, _ := b.polls(); return after > before })
+
 	b.looks("3")
 	b.onlyFrom(url)
 	b.quiet()

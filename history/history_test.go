@@ -14,7 +14,7 @@ import (
 )
 
 func target(name string) k8s.Target {
-	return k8s.Target{Namespace: "default", Name: name, Config: k8s.Config{AppRepository: "app", ManifestRepository: "manifests"}}
+	return k8s.Target{Namespace: "default", Name: name, Config: &k8s.Config{AppRepository: "app", ManifestRepository: "manifests"}}
 }
 
 func TestTheLastChangeOutlivesLaterResults(t *testing.T) {

@@ -265,6 +265,7 @@ func openSource(o *operator, s cli.Settings) error {
 		return nil
 	}
 	s.Cluster.UserAgent, s.Cluster.Log = "gitops-operator/"+version, o.log.Named("k8s")
+	s.Cluster.Wrap = o.metrics.Transport("kubernetes")
 	cluster, err := k8s.OpenCluster(s.Cluster)
 	if err != nil {
 		return fmt.Errorf("find cluster: %w", err)

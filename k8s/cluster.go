@@ -37,6 +37,8 @@ type ClusterOptions struct {
 	Selector   string   // label selector, as kubectl's --selector
 	UserAgent  string
 	Log        *zap.Logger
+	// Wrap is put around the transport of the single requests. Nil: nothing is.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Cluster takes Deployments from a Kubernetes cluster, which it watches, and
@@ -76,7 +78,7 @@ func OpenCluster(opt ClusterOptions) (*Cluster, error) {
 	config.UserAgent = cmp.Or(opt.UserAgent, rest.DefaultKubernetesUserAgent())
 	c := &Cluster{log: opt.Log, selector: opt.Selector}
 	c.links = links{log: opt.Log, server: config.Host, quiet: c.Ready}
-	if err := c.connect(config); err != nil {
+	if err := c.connect(config, opt.Wrap); err != nil {
 		return nil, err
 	}
 	if namespaces == nil {

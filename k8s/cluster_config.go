@@ -3,6 +3,7 @@ package k8s
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -41,7 +42,7 @@ func restConfig(opt ClusterOptions) (*rest.Config, error) {
 
 // connect makes the clients for Deployments and for Secrets. client-go's
 // clientset would bring every kind there is into the binary.
-func (c *Cluster) connect(config *rest.Config) error {
+func (c *Cluster) connect(config *rest.Config, wrap func(http.RoundTripper) http.RoundTripper) error {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(appsv1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
 		return err
@@ -51,6 +52,9 @@ func (c *Cluster) connect(config *rest.Config) error {
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	if wrap != nil {
+		config.Wrap(wrap)
+	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return fmt.Errorf("use kubeconfig: %w", err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,8 +137,17 @@ func TestServerThatCannotStreamIsListed(t *testing.T) {
 	}))
 	defer server.Close()
 	path := filepath.Join(folder(t, "config", strings.Replace(kubeconfig("a", "a"), "https://a.example", server.URL, 1)), "config")
-	c := watchCluster(t, ClusterOptions{Kubeconfig: path}).ready(t)
+	var wrapped atomic.Int32
+	c := watchCluster(t, ClusterOptions{Kubeconfig: path, Wrap: func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			wrapped.Add(1)
+			return next.RoundTrip(r)
+		})
+	}}).ready(t)
 	c.sees(t, "web/blog!")
+	if wrapped.Load() < 2 {
+		t.Error("requests went past what is around the transport")
+	}
 	if w := c.warnings(); w != nil {
 		t.Errorf("logged %q", w)
 	}
@@ -148,6 +158,10 @@ func TestServerThatCannotStreamIsListed(t *testing.T) {
 		}
 	}
 }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestRunEndsAListingThatHangs(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})

@@ -120,7 +120,7 @@ func TestAFailingApplicationIsOneLine(t *testing.T) {
 	var targets []k8s.Target
 	for _, name := range []string{"api", "web", "other"} {
 		files[name+".yaml"] = world.Manifest(name, "kainlite/"+name+":"+old)
-		edit := map[string]string{"app_repository": s.Server.URL("kainlite/shop.git")}
+		edit := map[string]string{"app_repository": s.Server.URL("kainlite/shop.git"), "notifications_secret_name": "slack"}
 		if name == "other" {
 			edit = nil
 		}
@@ -128,10 +128,16 @@ func TestAFailingApplicationIsOneLine(t *testing.T) {
 	}
 	s.Commit(manifests, files)
 	shop := s.Server.URL("kainlite/shop.git")
-	s.pass(targets, "failed failed patched", 0, "warn 2 Deployments failed: read head of "+shop, "info Deployment other patched")
+	s.pass(targets, "failed failed patched", 1, "warn 2 Deployments failed: read head of "+shop, "info Deployment other patched")
 	s.pass(targets, "failed failed up_to_date", 0)
 	s.App("kainlite/shop")
-	s.pass(targets, "patched patched up_to_date", 0, "info "+shop+" branch master works again after", "info Deployment api patched", "info Deployment web patched")
+	s.pass(targets, "patched patched up_to_date", 2, "info "+shop+" branch master works again after", "info Deployment api patched", "info Deployment web patched")
+
+	// The very same failure is news again after that.
+	if err := os.Rename(filepath.Join(s.Root, "kainlite", "shop.git"), filepath.Join(s.Root, "kainlite", "away.git")); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(targets, "failed failed up_to_date", 1, "warn 2 Deployments failed: read head of "+shop)
 }
 
 // A Deployment's own failure is told once, and so is its end.

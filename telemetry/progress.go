@@ -56,6 +56,10 @@ type progress struct {
 	repositories map[Repository]time.Time // of the last success
 }
 
+// maxRecords bounds the Deployments in mind where nobody looks at the metrics,
+// and so nothing is ever forgotten.
+const maxRecords = 100_000
+
 // record is what is known of a Deployment.
 type record struct {
 	action      string
@@ -82,7 +86,7 @@ func (p *progress) ended(e Ending, now time.Time) {
 	defer p.mu.Unlock()
 	r := p.deployments[e.Key]
 	if r == nil {
-		if p.deployments == nil {
+		if p.deployments == nil || len(p.deployments) >= maxRecords {
 			p.deployments = map[Key]*record{}
 		}
 		r = &record{}

@@ -93,7 +93,7 @@ func TestAFailureThatDidNotArriveIsSentAgain(t *testing.T) {
 		f.slack.Next(fakes.Fault{Status: 404, Body: "no_service"})
 		f.send(down)
 		f.wantMessages()
-		f.wantLogs("notification not delivered deployment=default/blog host=localhost:80 reason=webhook answered 404 Not Found: no_service")
+		f.wantLogs("notification not delivered deployment=blog namespace=default host=localhost:80 error=webhook answered 404 Not Found: no_service")
 		f.send(down)
 		f.wantMessages(":x: registry down")
 		f.send(down)
@@ -196,7 +196,7 @@ func TestTooManyMessagesAreDroppedAndSaidOnce(t *testing.T) {
 			f.send(about(blog, progress("attempt")))
 		}
 		equal(t, "dropped", f.notifier.Dropped(), 100)
-		const said = "notifications dropped: too many are waiting deployment=default/blog host=localhost:80 waiting=2000"
+		const said = "notifications dropped: too many are waiting deployment=blog namespace=default host=localhost:80 waiting=2000"
 		f.wantLogs(said)
 
 		// Later some have failed for good, and as many find room.

@@ -23,7 +23,7 @@ func routes(f fixture, elsewhere map[string]*fakes.Pipe) {
 	}
 }
 
-const notDelivered = "notification not delivered deployment=default/blog host=localhost:80 reason="
+const notDelivered = "notification not delivered deployment=blog namespace=default host=localhost:80 error="
 
 func TestServerErrorsAndBrokenConnectionsAreTriedThreeTimes(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -136,7 +136,7 @@ func TestOnlyHTTPIsPostedTo(t *testing.T) {
 			bubble(t, func(t *testing.T, f fixture) {
 				f.notifier.Send(url, about(blog, Failure("registry down")))
 				f.flush()
-				f.wantLogs("notification not sent: webhook URL is not an http or https URL deployment=default/blog")
+				f.wantLogs("notification not sent: webhook URL is not an http or https URL deployment=blog namespace=default")
 				equal(t, "requests", len(f.slack.Requests()), 0)
 				f.send(about(blog, Failure("registry down")))
 				f.wantMessages(":x: registry down")

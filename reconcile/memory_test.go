@@ -142,7 +142,11 @@ func TestWhatIsRememberedIsNeverOld(t *testing.T) {
 		for i := range fresh {
 			fresh[i].Message = strings.TrimSuffix(fresh[i].Message, " (dry run)")
 		}
-		if got := s.run(now...); !slices.Equal(got, fresh) {
+		got := s.run(now...)
+		for i := range got {
+			got[i].Commit = "" // a dry run makes none
+		}
+		if !slices.Equal(got, fresh) {
 			t.Fatalf("seed %d, step %d (%s):\n%sa new one says\n%s", seed, step, did, describe(got), describe(fresh))
 		}
 	}

@@ -127,7 +127,6 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 			case <-ctx.Done():
 				return
 			}
-			g.learn(ds, l)
 			select {
 			case answered <- app:
 			case <-ctx.Done():
@@ -143,6 +142,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 				return "", failed
 			}
 		case app := <-answered:
+			g.learn(apps[app], asked[app])
 			delete(apps, app)
 		case <-ctx.Done():
 			return "", context.Cause(ctx)

@@ -27,7 +27,7 @@ import (
 	"github.com/kainlite/gitops-operator/registry"
 )
 
-// maxPushes is how often a change is tried against a branch that keeps moving.
+// maxPushes is how often in a row a push to a branch that keeps moving is tried.
 const maxPushes = 10
 
 // Secrets reads Secrets by name, when they are used.
@@ -385,6 +385,8 @@ func tag(commit, tagType string) string {
 // a function of the file, never a merge of texts.
 func (g *group) update(ctx context.Context, base string) error {
 	rebuilt, refused, refusals, declines := false, "", 0, 0
+	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	tries := backoff.WithMaxRetries(wait, maxPushes-1)
 	attempt := func() error {
 		for {
 			if base == "" {
@@ -399,6 +401,7 @@ func (g *group) update(ctx context.Context, base string) error {
 				return nil
 			case err == nil: // the next few, on top of what was just pushed
 				base, g.atMost = g.memory.commit, 2*g.atMost
+				tries.Reset()
 				continue
 			case errors.Is(err, gitcli.ErrDeclined) && declines < maxDeclines && ctx.Err() == nil:
 				declines++
@@ -424,8 +427,7 @@ func (g *group) update(ctx context.Context, base string) error {
 			return backoff.Permanent(err)
 		}
 	}
-	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	err := backoff.Retry(attempt, backoff.WithContext(backoff.WithMaxRetries(wait, maxPushes-1), ctx))
+	err := backoff.Retry(attempt, backoff.WithContext(tries, ctx))
 	if !errors.Is(err, gitcli.ErrBranchMoved) {
 		return err
 	}

@@ -294,6 +294,30 @@ func TestOvertakenPushesBecomeSmaller(t *testing.T) {
 	}
 }
 
+// Ten times in a row are too many, not in all: what gets on, goes on.
+func TestOvertakenGroupGoesOnWhileItGetsOn(t *testing.T) {
+	s := newStage(t)
+	var names []string
+	for i := range 20 {
+		names = append(names, fmt.Sprintf("app%02d", i))
+	}
+	targets, _ := s.apps(names...)
+	times := 0
+	s.Server.OnReceivePack(func(string) {
+		if times++; times != 5 && times <= 13 {
+			s.Commit(manifests, map[string]string{"n": fmt.Sprint(times)})
+		}
+	})
+	for _, r := range s.run(targets...) {
+		if r.Action != "patched" {
+			t.Errorf("%s: %s", r.Deployment, r.Message)
+		}
+	}
+	if n := s.Git(manifests, "rev-list", "--count", "master"); times != 14 || n != "33" {
+		t.Errorf("%d pushes, want 14; %s commits, want 1, 12 of the others and 20", times, n)
+	}
+}
+
 func TestTwoOperatorsOnOneBranchBothGetTheirChangesIn(t *testing.T) {
 	s := newStage(t)
 	const each = 15

@@ -31,6 +31,7 @@ type recording struct {
 	s      *apiserver.Server
 	logs   *observer.ObservedLogs
 	target Target
+	uid    string // the Deployment's, as the API server knows it
 }
 
 // rights are those that Events are written with.
@@ -70,7 +71,7 @@ func recordEvents(t *testing.T, with rights) recording {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := recording{cluster.RecordEvents(), t, s, logs, *target}
+	r := recording{cluster.RecordEvents(), t, s, logs, *target, string(d.UID)}
 	t.Cleanup(cluster.http.CloseIdleConnections)
 	t.Cleanup(r.flush)
 	return r
@@ -87,7 +88,7 @@ func (r recording) flush() {
 func (r recording) written() (lines []string) {
 	r.t.Helper()
 	list, err := r.s.Client.CoreV1().Events(r.target.Namespace).List(r.t.Context(), metav1.ListOptions{
-		FieldSelector: "involvedObject.kind=Deployment,involvedObject.name=blog,involvedObject.uid=" + string(r.target.UID),
+		FieldSelector: "involvedObject.kind=Deployment,involvedObject.name=blog,involvedObject.uid=" + r.uid,
 	})
 	if err != nil {
 		r.t.Fatal(err)

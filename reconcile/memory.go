@@ -107,19 +107,3 @@ func (f *file) note(name patcher.Name, parsed *patcher.File, err error) {
 	}
 	f.findings = append(f.findings, k)
 }
-
-// reading is what the annotations of a Deployment say, for as long as they stay
-// as they are.
-type reading struct {
-	of             annotations
-	manifests, app gitcli.Remote
-	path           string // in the manifests repository, canonical
-	image          patcher.Name
-	used           time.Time
-}
-
-// annotations are those that a reading is of.
-type annotations struct {
-	manifests, app, branch, path, image, registry string
-	anyRegistry                                   bool
-}

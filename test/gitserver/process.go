@@ -15,9 +15,12 @@ import (
 // what it wrote by then may take to be read.
 const grace = 3 * time.Second
 
+// patience is how long git may take to notice that its client has gone.
+const patience = 2 * time.Second
+
 // git runs the system's git for the session and returns its exit code, 255 if
 // a signal ended it. Its process group does not outlive it. If ctx ends, the
-// group is told to stop, and is killed after the grace.
+// group ends by itself, is told to stop, or is killed, in this order.
 func (s *session) git(ctx context.Context, working *sync.WaitGroup, stdout io.Writer, args ...string) int {
 	code, err := s.startGit(ctx, working, stdout, args)
 	if err != nil {
@@ -45,8 +48,7 @@ func (s *session) startGit(ctx context.Context, working *sync.WaitGroup, stdout 
 		cmd.Env = append(cmd.Env, "GIT_PROTOCOL="+s.protocol)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// Not SIGKILL at once: git removes its lock files on SIGTERM.
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.Cancel = func() error { return end(-cmd.Process.Pid) }
 	cmd.WaitDelay = grace
 
 	// Pipes of our own: those of exec are closed when git exits, with output
@@ -101,6 +103,19 @@ func (s *session) startGit(ctx context.Context, working *sync.WaitGroup, stdout 
 		return code, nil
 	}
 	return 255, nil
+}
+
+// end ends a process group whose client has gone. As with sshd, git is to notice
+// that by itself, and what it has begun to update it updates: a signal in the
+// wrong instant would leave a lock behind. Only where that takes long it gets
+// SIGTERM, on which it removes its lock files.
+func end(group int) error {
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(10 * time.Millisecond) {
+		if syscall.Kill(group, 0) == syscall.ESRCH {
+			return nil
+		}
+	}
+	return syscall.Kill(group, syscall.SIGTERM)
 }
 
 // copyOutput closes the pipe when the client takes no more, so that git is not

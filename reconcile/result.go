@@ -1,8 +1,6 @@
 package reconcile
 
 import (
-	"fmt"
-
 	"github.com/kainlite/gitops-operator/k8s"
 )
 
@@ -53,7 +51,9 @@ func Skipped(t k8s.Target) Result {
 
 // Failed is the result of a Deployment for which something went wrong.
 func Failed(t k8s.Target, err error) Result {
-	return result(t, ActionFailed, "failure", "failed: "+err.Error())
+	r := result(t, ActionFailed, "failure", "failed: "+err.Error())
+	r.Message = printable(r.Message) // the others are made of checked parts only
+	return r
 }
 
 // Pending is the result of a Deployment that is still being worked on.
@@ -64,6 +64,6 @@ func Pending(t k8s.Target) Result {
 func result(t k8s.Target, action, status, message string) Result {
 	return Result{
 		Deployment: t.Name, Namespace: t.Namespace, Action: action, Status: status,
-		Message: printable(fmt.Sprintf("Deployment %s %s", t.Name, message)),
+		Message: "Deployment " + t.Name + " " + message,
 	}
 }

@@ -9,12 +9,10 @@ package gitcli
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -126,20 +124,6 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// checkGit makes a git without fast-import (a split package on some systems)
-// known at start instead of at the first change.
-func (c *Client) checkGit(ctx context.Context) error {
-	_, err := c.runGit(ctx, command{args: []string{"fast-import", "-h"}, timeout: 30 * time.Second})
-	var ge *Error
-	if err == nil || errors.As(err, &ge) && strings.Contains(ge.Detail, "usage: git fast-import") {
-		return nil
-	}
-	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("check git fast-import: %w", err)
-	}
-	return fmt.Errorf("check git fast-import: %w: install the whole git package", err)
 }
 
 // Close ends every child process and removes the run folder. Calls under way

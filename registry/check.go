@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -18,54 +17,39 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// check is one image to be looked up with what may be shown to its registry.
+// check is one image to be looked up.
 type check struct {
-	client *Client
-	image  string // as given
-	host   string // the registry, as the image names it
-	tag    name.Tag
-	auth   authn.Authenticator
-	given  bool // credentials were given, though perhaps not for this registry
+	*question
+	tag name.Tag
 }
 
-func (c *Client) newCheck(image string, cred *Credentials) (*check, error) {
+func (c *Client) newCheck(op, image string, cred *Credentials) (*check, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return nil, invalid(image, strings.TrimPrefix(err.Error(), reference.ErrReferenceInvalidFormat.Error()+": "))
+		return nil, invalid(op, image, strings.TrimPrefix(err.Error(), reference.ErrReferenceInvalidFormat.Error()+": "), wantTag)
 	}
 	if _, ok := named.(reference.Digested); ok {
-		return nil, invalid(image, "it has a digest")
+		return nil, invalid(op, image, "it has a digest", wantTag)
 	}
 	tagged, ok := named.(reference.Tagged)
 	if !ok {
-		return nil, invalid(image, "it has no tag")
+		return nil, invalid(op, image, "it has no tag", wantTag)
 	}
-	k := &check{client: c, image: image, host: strings.ToLower(reference.Domain(named)), given: cred != nil}
-	var opts []name.Option
-	if c.plainHTTP(k.host) {
-		opts = append(opts, name.Insecure)
-	}
-	registry, err := name.NewRegistry(k.host, opts...)
+	q, err := c.newQuestion(op, image, named, cred, wantTag)
 	if err != nil {
-		return nil, invalid(image, err.Error())
+		return nil, err
 	}
-	k.tag = registry.Repo(reference.Path(named)).Tag(tagged.Tag())
-	k.auth, err = cred.Resolve(k.tag.Repository)
-	return k, err
+	return &check{q, q.repository.Tag(tagged.Tag())}, nil
 }
 
-// try asks once.
-func (k *check) try(ctx context.Context) (bool, *Error) {
+// try asks once. A nil descriptor means that the image is not there.
+func (k *check) try(ctx context.Context) (*v1.Descriptor, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, k.client.timeout)
 	defer cancel()
 
-	w := newWire(k)
-	// Made here and not by remote.Head: its own would retry by itself, and a
-	// failure on the way to the manifest would look like an answer about it.
-	rt, err := transport.NewWithContext(ctx, k.tag.Registry, k.auth,
-		transport.NewUserAgent(w, "gitops-operator"), []string{k.tag.Scope(transport.PullScope)})
-	if err != nil {
-		return false, k.failure(w, err)
+	w, rt, failed := k.connect(ctx)
+	if failed != nil {
+		return nil, failed
 	}
 	opts := []remote.Option{remote.WithTransport(rt), remote.WithContext(ctx)}
 	head, err := remote.Head(k.tag, opts...)
@@ -73,31 +57,33 @@ func (k *check) try(ctx context.Context) (bool, *Error) {
 		return there, nil
 	}
 	if !worthGet(err) {
-		return false, k.failure(w, err)
+		return nil, k.failure(w, err)
 	}
 	get, err := remote.Get(k.tag, opts...)
 	if err != nil {
 		if there, known := answer(nil, err); known {
 			return there, nil
 		}
-		return false, k.failure(w, err)
+		return nil, k.failure(w, err)
 	}
 	if there, known := answer(&get.Descriptor, nil); known {
 		return there, nil
 	}
-	return false, k.failure(w, fmt.Errorf("its type is %q, which is no image manifest", get.MediaType))
+	return nil, k.failure(w, fmt.Errorf("its type is %q, which is no image manifest", get.MediaType))
 }
 
 // answer is what the registry said about the manifest, if it did.
-func answer(d *v1.Descriptor, err error) (there, known bool) {
+func answer(d *v1.Descriptor, err error) (there *v1.Descriptor, known bool) {
 	if err == nil {
-		there = isManifest(string(d.MediaType))
-		return there, there
+		if isManifest(string(d.MediaType)) {
+			return d, true
+		}
+		return nil, false
 	}
 	// Not errors.As: an answer of the token server comes as a *url.Error that
 	// wraps it, and its 404 says nothing about the image.
 	status, ok := err.(*transport.Error)
-	return false, ok && status.StatusCode == http.StatusNotFound
+	return nil, ok && status.StatusCode == http.StatusNotFound
 }
 
 func isManifest(contentType string) bool {

@@ -13,7 +13,7 @@ import (
 // resolve says whom an image's registry is asked as: the user, or the token.
 func resolve(t testing.TB, c *Credentials, image string) string {
 	t.Helper()
-	k, err := New(Options{}).newCheck(image, c)
+	k, err := New(Options{}).newCheck("check image", image, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,11 @@ var (
 	ErrUnexpected   = errors.New("unexpected answer")
 )
 
-// Error is why it is not known whether a registry has an image. Its text is
-// one line, without credentials, and the same for the same failure.
+// Error is why it is not known whether a registry has an image, or which tags
+// there are. Its text is one line, without credentials, and the same for the
+// same failure.
 type Error struct {
+	Op         string        // what was tried: "check image", "list tags of"
 	Image      string        // as given
 	Registry   string        // its host; empty with ErrInvalid
 	Kind       error         // one of the above, or nil when cancelled
@@ -42,7 +44,7 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("check image " + e.Image)
+	b.WriteString(e.Op + " " + e.Image)
 	if e.Registry != "" {
 		b.WriteString(" in registry " + e.Registry)
 	}
@@ -69,28 +71,34 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-func invalid(image, detail string) *Error {
-	return &Error{Image: line(fmt.Sprintf("%q", image)), Kind: ErrInvalid, Detail: line(detail), Hint: "it must be NAME:TAG or HOST/NAME:TAG"}
+// What an image must be.
+const (
+	wantTag  = "it must be NAME:TAG or HOST/NAME:TAG"
+	wantName = "it must be NAME or HOST/NAME, without a tag"
+)
+
+func invalid(op, image, detail, want string) *Error {
+	return &Error{Op: op, Image: line(fmt.Sprintf("%q", image)), Kind: ErrInvalid, Detail: line(detail), Hint: want}
 }
 
 // ended is the error when the caller's context is over; last is the failure of
 // the last whole try, if there was one.
-func (k *check) ended(cause error, last *Error) *Error {
-	e := &Error{Image: k.image, Registry: k.host, Detail: cause.Error(), cause: cause}
+func (q *question) ended(cause error, last *Error) *Error {
+	e := &Error{Op: q.op, Image: q.image, Registry: q.host, Detail: cause.Error(), cause: cause}
 	switch {
 	case errors.Is(cause, context.Canceled):
 	case last != nil:
 		e.Kind, e.Detail, e.Hint, e.RetryAfter = last.Kind, last.Detail, last.Hint, last.RetryAfter
 	default:
 		e.Kind, e.Detail = ErrUnavailable, "no answer in time"
-		e.Hint = k.hint(e.Kind)
+		e.Hint = q.hint(e.Kind)
 	}
 	return e
 }
 
 // failure says what went wrong in a try.
-func (k *check) failure(w *wire, err error) *Error {
-	e := &Error{Image: k.image, Registry: k.host, Kind: ErrUnavailable}
+func (q *question) failure(w *wire, err error) *Error {
+	e := &Error{Op: q.op, Image: q.image, Registry: q.host, Kind: ErrUnavailable}
 	var (
 		certificate *tls.CertificateVerificationError
 		status      *transport.Error
@@ -105,15 +113,15 @@ func (k *check) failure(w *wire, err error) *Error {
 		e.Detail, e.final = certificate.Error(), true
 		e.Hint = "if its certificate is signed by a private CA, name the CA's file in SSL_CERT_FILE"
 	case errors.As(err, &status):
-		e.Detail, e.Kind = k.status(status)
+		e.Detail, e.Kind = q.status(status)
 		e.RetryAfter = w.wanted()
 		if e.Kind == ErrUnexpected && len(status.Errors) > 0 {
 			e.Hint = "see the registry's reason"
 		}
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Detail = fmt.Sprintf("no answer within %s", k.client.timeout)
+		e.Detail = fmt.Sprintf("no answer within %s", q.client.timeout)
 	case errors.As(err, &tooBig):
-		e.Kind, e.Detail = ErrUnexpected, fmt.Sprintf("more than %d MiB", maxBody>>20)
+		e.Kind, e.Detail = ErrUnexpected, fmt.Sprintf("more than %d MiB", tooBig.Limit>>20)
 	case errors.As(err, &plain):
 		e.Detail = withoutAddress(plain.err)
 	case errors.As(err, &network):
@@ -123,7 +131,7 @@ func (k *check) failure(w *wire, err error) *Error {
 			e.Kind = ErrUnexpected
 		case errors.Is(network.Err, http.ErrSchemeMismatch):
 			e.Detail, e.final = "it does not speak https", true
-			e.Hint = "if plain http is good enough here, allow it with --insecure-registry " + k.host
+			e.Hint = "if plain http is good enough here, allow it with --insecure-registry " + q.host
 		}
 	case errors.As(err, &netError), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		e.Detail = withoutAddress(err)
@@ -134,7 +142,7 @@ func (k *check) failure(w *wire, err error) *Error {
 		e.Detail, _, _ = strings.Cut(err.Error(), "\n")
 	}
 	if errors.As(err, &network) && !errors.As(err, &status) {
-		if u, err := url.Parse(network.URL); err == nil && u.Host != k.tag.RegistryStr() {
+		if u, err := url.Parse(network.URL); err == nil && u.Host != q.repository.RegistryStr() {
 			e.Detail = u.Host + ": " + e.Detail
 		}
 	}
@@ -143,13 +151,13 @@ func (k *check) failure(w *wire, err error) *Error {
 		e.final = true
 	}
 	if e.Hint == "" {
-		e.Hint = k.hint(e.Kind)
+		e.Hint = q.hint(e.Kind)
 	}
 	return e
 }
 
 // status says what a refusal means, and what the server says about it.
-func (k *check) status(s *transport.Error) (detail string, kind error) {
+func (q *question) status(s *transport.Error) (detail string, kind error) {
 	switch {
 	case s.StatusCode == http.StatusUnauthorized || s.StatusCode == http.StatusForbidden:
 		kind = ErrUnauthorized
@@ -161,7 +169,7 @@ func (k *check) status(s *transport.Error) (detail string, kind error) {
 		kind = ErrUnexpected
 	}
 	detail = strings.TrimSpace(fmt.Sprintf("%d %s", s.StatusCode, http.StatusText(s.StatusCode)))
-	if host := s.Request.URL.Host; host != k.tag.RegistryStr() {
+	if host := s.Request.URL.Host; host != q.repository.RegistryStr() {
 		detail += " from " + host
 	}
 	for _, d := range s.Errors {
@@ -171,13 +179,15 @@ func (k *check) status(s *transport.Error) (detail string, kind error) {
 }
 
 // hint says what to do about a kind of failure.
-func (k *check) hint(kind error) string {
+func (q *question) hint(kind error) string {
 	switch kind {
 	case ErrUnauthorized:
 		switch {
-		case !k.given:
+		case q.own:
+			return "it was asked with the pod's own identity: check that this may read the repository, and that it exists"
+		case !q.given:
 			return "it was asked without credentials: give some, or check that the repository exists"
-		case k.auth == authn.Anonymous:
+		case q.auth == authn.Anonymous:
 			return "the credentials given have none for this registry: add them, or check that the repository exists"
 		}
 		return "check that the credentials are right and may read this repository, and that it exists"
@@ -186,7 +196,7 @@ func (k *check) hint(kind error) string {
 	case ErrUnavailable:
 		return "check that it runs and can be reached from here"
 	}
-	return "check that " + k.host + " is a container registry"
+	return "check that " + q.host + " is a container registry"
 }
 
 // withoutAddress leaves out the addresses of a connection, which differ each

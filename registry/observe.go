@@ -12,20 +12,26 @@ var outcomes = map[error]string{
 	ErrRateLimited:  "rate_limited",
 	ErrUnavailable:  "unavailable",
 	ErrUnexpected:   "unexpected",
+	ErrNotFound:     "not_found",
+	ErrTooMany:      "too_many",
 }
 
-// observe tells of a look-up: "present", "absent", a kind of failure, or
-// "canceled".
-func (c *Client) observe(begin time.Time, there bool, err error) {
-	outcome := "absent"
+// known names the answer to the question whether an image is there.
+func known(there bool) string {
+	if there {
+		return "present"
+	}
+	return "absent"
+}
+
+// observe tells of a lookup: its answer, or a kind of failure, or "canceled".
+func (c *Client) observe(begin time.Time, answer string, err error) {
 	var e *Error
 	switch {
-	case there:
-		outcome = "present"
 	case errors.As(err, &e) && e.Kind != nil:
-		outcome = outcomes[e.Kind]
+		answer = outcomes[e.Kind]
 	case err != nil:
-		outcome = "canceled"
+		answer = "canceled"
 	}
-	c.observer(outcome, time.Since(begin))
+	c.observer(answer, time.Since(begin))
 }

@@ -1,10 +1,11 @@
-// Package registry says whether a container registry has an image. It asks for
-// the manifest's head, as a pull would begin, and downloads nothing else.
+// Package registry says whether a container registry has an image, what its
+// digest is, and which tags there are. It asks for the manifest's head, as a
+// pull would begin, or for the list of tags, and downloads nothing else.
 //
 // It talks to registries and to the token servers they name, over https; plain
 // http is for the loopback address and for hosts that were listed. It knows
-// nothing of Kubernetes, of git or of the other rooms, and keeps no state but
-// open connections.
+// nothing of Kubernetes, of git or of the other packages, and keeps no state but
+// open connections; Lists keeps what it says.
 package registry
 
 import (
@@ -15,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
 )
 
@@ -37,11 +37,14 @@ type Options struct {
 	Timeout time.Duration
 	// Log gets a line at debug level for each try that is repeated; nil means none.
 	Log *zap.Logger
-	// Observe is told of each look-up: how it ended, in a word, and how long it
+	// Observe is told of each lookup: how it ended, in a word, and how long it
 	// took with its tries. Nil: nobody is.
 	Observe func(outcome string, took time.Duration)
 	// Wrap is put around the transport of the single requests. Nil: nothing is.
 	Wrap func(http.RoundTripper) http.RoundTripper
+	// Identity is asked where the given credentials have none for a registry.
+	// Nil: such a registry is asked anonymously.
+	Identity Identity
 }
 
 // Client asks registries. It is safe for concurrent use, and shares its
@@ -54,6 +57,7 @@ type Client struct {
 	transport *http.Transport
 	requests  http.RoundTripper // the transport, wrapped
 	observer  func(outcome string, took time.Duration)
+	identity  Identity
 }
 
 // New returns a Client. TLS trusts the system's roots (SSL_CERT_FILE), and
@@ -71,6 +75,7 @@ func New(opt Options) *Client {
 		transport: transport,
 		requests:  transport,
 		observer:  opt.Observe,
+		identity:  opt.Identity,
 	}
 	if opt.Wrap != nil {
 		c.requests = opt.Wrap(transport)
@@ -103,53 +108,13 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // errors.Is finds ctx's error in it.
 func (c *Client) Exists(ctx context.Context, image string, cred *Credentials) (there bool, err error) {
 	begin := time.Now()
-	defer func() { c.observe(begin, there, err) }()
-	k, err := c.newCheck(image, cred)
+	defer func() { c.observe(begin, known(there), err) }()
+	k, err := c.newCheck("check image", image, cred)
 	if err != nil {
 		return false, err
 	}
-	p := &pace{ctx: ctx, BackOff: backoff.WithMaxRetries(backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(c.wait), backoff.WithMultiplier(2)), tries-1)}
-	try := func() error {
-		yes, failed := k.try(ctx)
-		if failed == nil {
-			there = yes
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err() // which may well have caused it
-		}
-		p.last = failed
-		return failed
-	}
-	again := func(err error, wait time.Duration) {
-		c.log.Debug("image check failed, trying again", zap.Error(err), zap.Duration("wait", wait))
-	}
-	err = backoff.RetryNotify(try, backoff.WithContext(p, ctx), again)
-	if err != nil && ctx.Err() != nil {
-		err = k.ended(ctx.Err(), p.last)
-	}
-	return there, err
-}
-
-// pace waits between tries as BackOff says, or longer where the registry asks
-// for it. It stops where another try is of no use.
-type pace struct {
-	backoff.BackOff
-	ctx  context.Context
-	last *Error
-}
-
-func (p *pace) NextBackOff() time.Duration {
-	wait := p.BackOff.NextBackOff()
-	if wait == backoff.Stop || p.last.final || p.last.RetryAfter > maxRetryAfter {
-		return backoff.Stop
-	}
-	wait = max(wait, p.last.RetryAfter)
-	if deadline, ok := p.ctx.Deadline(); ok && time.Until(deadline) < wait {
-		return backoff.Stop
-	}
-	return wait
+	found, err := k.look(ctx)
+	return found != nil, err
 }
 
 // plainHTTP says whether a host, with or without a port, may be asked over

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 const (
@@ -33,17 +35,16 @@ func (e *plainError) Unwrap() error { return e.err }
 // sent, bounds what comes in, and remembers what the library does not hand on.
 type wire struct {
 	client *Client
+	most   func() int64 // bytes that the next answer may have
 
 	mu         sync.Mutex // the library races https against http
 	secrets    []string
 	retryAfter time.Duration
 }
 
-func newWire(k *check) *wire {
-	w := &wire{client: k.client}
-	if auth, err := k.auth.Authorization(); err == nil {
-		w.keep(auth.Password, auth.Auth, auth.IdentityToken, auth.RegistryToken)
-	}
+func newWire(c *Client, auth *authn.AuthConfig) *wire {
+	w := &wire{client: c, most: func() int64 { return maxBody }}
+	w.keep(auth.Password, auth.Auth, auth.IdentityToken, auth.RegistryToken)
 	return w
 }
 
@@ -63,7 +64,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
+	resp.Body = http.MaxBytesReader(nil, resp.Body, w.most())
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 		w.mu.Lock()
 		w.retryAfter = retryAfter(resp.Header.Get("Retry-After"))

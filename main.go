@@ -213,7 +213,7 @@ func start(ctx context.Context, s cli.Settings, stderr io.Writer) (*operator, er
 				end(i, reconcile.Failed(j.Value, errors.New("it is not tracked any more: see /status")), 0)
 			case t.Disabled():
 				end(i, reconcile.Skipped(t), 0)
-			case reconcile.GroupKey(t) != name:
+			case t.Spec.Group() != name:
 				end(i, reconcile.Failed(t, errors.New("its manifests repository, branch or key changed meanwhile; the next pass goes on with the new one")), 0)
 			default:
 				todo, index = append(todo, reconcile.Job{Target: t, Since: j.Submitted, Requested: j.Requested, LogFields: telemetry.LogFields(j.Origins)}), append(index, i)

@@ -223,7 +223,7 @@ metadata:
 	defer o.stop()
 	var jobs []queue.Job[k8s.Target]
 	for _, target := range o.api.List(t.Context()).Targets {
-		group := reconcile.GroupKey(target)
+		group := target.Spec.Group()
 		if target.Name == "moved" {
 			group = "another"
 		}

@@ -41,15 +41,12 @@ func (o *operator) watch() {
 				continue
 			}
 			s.Enabled = append(s.Enabled, key)
-			r := telemetry.Repository{URL: t.Config.ManifestRepository, Branch: t.Config.ObserveBranch}
-			if seen[r] {
+			r := telemetry.Repository{URL: t.Spec.Manifests.String(), Branch: t.Spec.ManifestBranch}
+			if r.URL == "" || r.Branch == "" || seen[r] { // what cannot be parsed is never reached
 				continue
 			}
 			seen[r] = true
-			// What is no SSH URL may hold a password, and is never reached.
-			if _, err := gitcli.ParseRemote(r.URL); err == nil && gitcli.CheckBranch(r.Branch) == nil {
-				s.Repositories = append(s.Repositories, r)
-			}
+			s.Repositories = append(s.Repositories, r)
 		}
 		return s
 	})
@@ -143,12 +140,8 @@ func (o *operator) beginGroup(ctx context.Context, jobs []queue.Job[k8s.Target])
 		origins[i] = j.Origins
 		o.metrics.Waited(time.Since(j.Pending))
 	}
-	c := jobs[0].Value.Config
-	repository := c.ManifestRepository
-	if _, err := gitcli.ParseRemote(repository); err != nil {
-		repository = "" // what is no SSH URL may hold a password
-	}
-	return o.metrics.Group(ctx, origins, repository, c.ObserveBranch)
+	spec := jobs[0].Value.Spec
+	return o.metrics.Group(ctx, origins, spec.Manifests.String(), spec.ManifestBranch)
 }
 
 func pushOutcome(err error) string {

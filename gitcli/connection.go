@@ -74,12 +74,12 @@ func (c *Client) connect(ctx context.Context, op string, r Remote, branch string
 			}
 		case <-ctx.Done():
 			l.release()
-			return nil, &Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)}
+			return nil, &Error{Op: op, Remote: r.String(), Branch: branch, cause: context.Cause(ctx)}
 		}
 		if l.conn.err != nil {
 			l.release()
 			e := *l.conn.err.(*Error)
-			e.Op, e.Remote, e.Branch = op, r.url, branch
+			e.Op, e.Remote, e.Branch = op, r.String(), branch
 			if e.Kind == ErrAuth {
 				e.Key = id.name
 			}
@@ -89,20 +89,20 @@ func (c *Client) connect(ctx context.Context, op string, r Remote, branch string
 		case l.host <- struct{}{}:
 		case <-ctx.Done():
 			l.release()
-			return nil, &Error{Op: op, Remote: r.url, Branch: branch, cause: context.Cause(ctx)}
+			return nil, &Error{Op: op, Remote: r.String(), Branch: branch, cause: context.Cause(ctx)}
 		}
 		if l.usable() {
 			return l, nil
 		}
 		l.done() // it died while this command waited for its turn
 	}
-	return nil, &Error{Op: op, Remote: r.url, Branch: branch, Kind: ErrNetwork, Detail: "the connection was lost again and again"}
+	return nil, &Error{Op: op, Remote: r.String(), Branch: branch, Kind: ErrNetwork, Detail: "the connection was lost again and again"}
 }
 
 // host returns the places for commands on a remote's host. One is always left
 // to other hosts.
 func (c *Client) host(r Remote) chan struct{} {
-	key := r.Host() + ":" + r.port
+	key := r.Host() + ":" + r.Port()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.hosts[key] == nil {
@@ -156,7 +156,7 @@ func (l *lease) retire() {
 // conn returns the connection for r and id with one more user, starting it if
 // need be.
 func (c *Client) conn(r Remote, id *Identity) (_ *conn, started bool) {
-	key := connKey{r.user, r.Host(), r.port, id.id}
+	key := connKey{r.User(), r.Host(), r.Port(), id.id}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if cn := c.conns[key]; cn != nil && !cn.retired {
@@ -217,10 +217,10 @@ func (c *Client) serve(ctx context.Context, cn *conn, r Remote, id *Identity) {
 	// The sessions' own SendEnv does not count: without it here, git would fall
 	// back to the protocol that lists every ref of a repository.
 	args := append(sshOptions(id, cn.socket), "-o", "SendEnv=GIT_PROTOCOL", "-o", "ControlPersist=no", "-M", "-N")
-	if r.port != "" {
-		args = append(args, "-p", r.port)
+	if r.Port() != "" {
+		args = append(args, "-p", r.Port())
 	}
-	p := exec.Command(c.ssh, append(args, "--", r.user+"@"+strings.Trim(r.host, "[]"))...)
+	p := exec.Command(c.ssh, append(args, "--", r.User()+"@"+r.Host())...)
 	p.Env = []string{"PATH=" + c.path, "HOME=" + c.home, "LC_ALL=C"}
 	p.Dir = c.home
 	p.Stderr = stderr

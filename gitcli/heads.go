@@ -16,7 +16,7 @@ func (c *Client) Head(ctx context.Context, r Remote, branch string, id *Identity
 	ref := "refs/heads/" + branch
 	cmd := command{
 		op: "read head of", remote: r, branch: branch,
-		args: []string{"ls-remote", "--symref", "--end-of-options", r.url, "HEAD", ref},
+		args: []string{"ls-remote", "--symref", "--end-of-options", r.String(), "HEAD", ref},
 	}
 	out, err := c.onConnection(ctx, cmd, id)
 	if err != nil {
@@ -28,7 +28,7 @@ func (c *Client) Head(ctx context.Context, r Remote, branch string, id *Identity
 	}
 	empty := len(out) == 0
 	if empty { // or only without its default branch
-		cmd.args = []string{"ls-remote", "--heads", "--end-of-options", r.url}
+		cmd.args = []string{"ls-remote", "--heads", "--end-of-options", r.String()}
 		if out, err = c.onConnection(ctx, cmd, id); err != nil {
 			return "", err
 		}
@@ -54,7 +54,7 @@ func parseHeads(out, ref string) (head, standard string) {
 }
 
 func missingBranch(cmd command, empty bool, standard string) error {
-	e := &Error{Op: cmd.op, Remote: cmd.remote.url, Branch: cmd.branch, Kind: ErrBranchMissing}
+	e := &Error{Op: cmd.op, Remote: cmd.remote.String(), Branch: cmd.branch, Kind: ErrBranchMissing}
 	switch {
 	case empty:
 		e.Kind = ErrEmptyRepository

@@ -49,10 +49,10 @@ func (c *Client) Mirror(r Remote, branch string, id *Identity) (*Mirror, error) 
 	if err != nil {
 		return nil, err
 	}
-	name := unsafeInName.ReplaceAllString(strings.TrimSuffix(filepath.Base(r.url), ".git"), "_")
+	name := unsafeInName.ReplaceAllString(strings.TrimSuffix(filepath.Base(r.String()), ".git"), "_")
 	return &Mirror{
 		c: c, remote: r, branch: branch, id: id, cache: cache,
-		dir: filepath.Join(cache, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.url, branch, id.name}, "\x00"))),
+		dir: filepath.Join(cache, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.String(), branch, id.name}, "\x00"))),
 	}, nil
 }
 
@@ -77,7 +77,7 @@ func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 	}
 	m.removeLeftovers()
 	cmd := m.local("fetch", append(slices.Clone(firstProtocol), "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-		"--no-recurse-submodules", "--end-of-options", m.remote.url, "+"+m.ref()+":"+m.tracking())...)
+		"--no-recurse-submodules", "--end-of-options", m.remote.String(), "+"+m.ref()+":"+m.tracking())...)
 	_, err := m.c.onConnection(ctx, cmd, m.id)
 	if errors.Is(err, ErrBranchMissing) {
 		return "", m.explainMissing(ctx, err)
@@ -131,7 +131,7 @@ func (m *Mirror) cloneInto(ctx context.Context, dir string) error {
 	cmd := command{
 		op: "clone", remote: m.remote, branch: m.branch,
 		args: append(slices.Clone(firstProtocol), "clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
-			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.url, dir),
+			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.String(), dir),
 	}
 	_, err := m.c.onConnection(ctx, cmd, m.id)
 	if err == nil {
@@ -172,7 +172,7 @@ func (m *Mirror) resolve(ctx context.Context, ref string) (string, error) {
 	}
 	id := strings.TrimSpace(string(out))
 	if !objectID.MatchString(id) {
-		return "", &Error{Op: "resolve", Remote: m.remote.url, Branch: m.branch, Detail: "git rev-parse answered nonsense"}
+		return "", &Error{Op: "resolve", Remote: m.remote.String(), Branch: m.branch, Detail: "git rev-parse answered nonsense"}
 	}
 	return id, nil
 }

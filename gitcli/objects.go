@@ -10,11 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Why a path of a commit cannot be edited.
@@ -38,30 +35,6 @@ type Entry struct {
 	Mode string // "100644" or "100755"
 	ID   string // of its content
 	Err  error  // why it cannot be read; then the rest is not set
-}
-
-// CheckPath returns the canonical form of a path inside a repository, or says
-// why it is none: absolute, leaving the repository, or not printable.
-func CheckPath(p string) (string, error) {
-	clean := path.Clean(p)
-	switch {
-	case p == "" || clean == ".":
-		return "", errors.New("path is empty")
-	case !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return "", fmt.Errorf("path %.200q has unprintable characters", p)
-	case path.IsAbs(p):
-		return "", fmt.Errorf("path %.200q is absolute: give it from the repository's top folder", p)
-	case clean == ".." || strings.HasPrefix(clean, "../"):
-		return "", fmt.Errorf("path %.200q leaves the repository", p)
-	case len(p) > 4096:
-		return "", fmt.Errorf("path %.60q... is too long", p)
-	}
-	for part := range strings.SplitSeq(clean, "/") {
-		if strings.EqualFold(part, ".git") {
-			return "", fmt.Errorf("path %.200q leads into .git", p)
-		}
-	}
-	return clean, nil
 }
 
 // List looks up files of a commit by their canonical paths. A path that cannot
@@ -159,7 +132,7 @@ func (m *Mirror) Load(ctx context.Context, ids []string, visit func(i int, conte
 	_, err := m.c.runGit(ctx, cmd)
 	w.Close()
 	if perr := <-parsed; err == nil && perr != nil {
-		err = &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, cause: perr}
+		err = &Error{Op: cmd.op, Remote: m.remote.String(), Branch: m.branch, cause: perr}
 	}
 	return err
 }

@@ -73,8 +73,8 @@ func (c *Client) ended(ctx context.Context, cmd command, p *exec.Cmd, begin time
 	if line := c.opt.Log.Check(zapcore.DebugLevel, "git"); line != nil {
 		fields := append(c.opt.LogFields(ctx), zap.Strings("args", cmd.args), zap.Duration("duration", took),
 			zap.Int("exit_code", p.ProcessState.ExitCode()), zap.Int("bytes", written.bytes))
-		if cmd.remote.url != "" {
-			fields = append(fields, zap.String("repository", cmd.remote.url), zap.String("branch", cmd.branch))
+		if cmd.remote.String() != "" {
+			fields = append(fields, zap.String("repository", cmd.remote.String()), zap.String("branch", cmd.branch))
 		}
 		if err != nil {
 			fields = append(fields, zap.Error(err))
@@ -90,7 +90,7 @@ func (c *Client) ended(ctx context.Context, cmd command, p *exec.Cmd, begin time
 			err = refused // what git says of a refusal is not in its own error
 		}
 	}
-	c.opt.Observer.Command(ctx, Command{Name: name, Remote: cmd.remote.url, Branch: cmd.branch, Begin: begin, Duration: took, Again: cmd.again, Err: err})
+	c.opt.Observer.Command(ctx, Command{Name: name, Remote: cmd.remote.String(), Branch: cmd.branch, Begin: begin, Duration: took, Again: cmd.again, Err: err})
 	if err == nil {
 		c.transferred(name, cmd, begin)
 	}
@@ -153,7 +153,7 @@ func (c *Client) connected(ctx context.Context, r Remote, cn *conn) {
 	if errors.As(cn.err, &e) && errors.Is(e.cause, errClosed) {
 		return
 	}
-	c.opt.Observer.Command(ctx, Command{Name: LogIn, Remote: r.url, Begin: cn.born, Duration: time.Since(cn.born), Err: cn.err})
+	c.opt.Observer.Command(ctx, Command{Name: LogIn, Remote: r.String(), Begin: cn.born, Duration: time.Since(cn.born), Err: cn.err})
 }
 
 // counter counts what is written through it.

@@ -51,7 +51,7 @@ type command struct {
 // return before the whole process group is gone.
 func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failure error) {
 	fail := func(kind error, detail string, cause error) error {
-		return &Error{Op: cmd.op, Remote: cmd.remote.url, Branch: cmd.branch, Kind: kind, Detail: detail, cause: cause}
+		return &Error{Op: cmd.op, Remote: cmd.remote.String(), Branch: cmd.branch, Kind: kind, Detail: detail, cause: cause}
 	}
 	if cmd.op == "" {
 		cmd.op = "git " + cmd.args[0]

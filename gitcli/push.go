@@ -51,11 +51,11 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Chang
 	}
 	ids := strings.Fields(string(out))
 	if len(ids) != n {
-		return nil, &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, Detail: fmt.Sprintf("git fast-import wrote %d of %d commits", len(ids), n)}
+		return nil, &Error{Op: cmd.op, Remote: m.remote.String(), Branch: m.branch, Detail: fmt.Sprintf("git fast-import wrote %d of %d commits", len(ids), n)}
 	}
 	for _, id := range ids {
 		if !objectID.MatchString(id) {
-			return nil, &Error{Op: cmd.op, Remote: m.remote.url, Branch: m.branch, Detail: "git fast-import answered nonsense"}
+			return nil, &Error{Op: cmd.op, Remote: m.remote.String(), Branch: m.branch, Detail: "git fast-import answered nonsense"}
 		}
 	}
 	return ids, nil
@@ -99,7 +99,7 @@ func quotePath(p string) string {
 // remote before it is judged.
 func (m *Mirror) Push(ctx context.Context, base, tip string) error {
 	cmd := m.local("push to", "push", "--porcelain", "--no-verify", "--force-with-lease="+m.ref()+":"+base,
-		"--end-of-options", m.remote.url, tip+":"+m.ref())
+		"--end-of-options", m.remote.String(), tip+":"+m.ref())
 	cmd.once = true
 	out, err := m.c.onConnection(ctx, cmd, m.id)
 	if err == nil {
@@ -110,7 +110,7 @@ func (m *Mirror) Push(ctx context.Context, base, tip string) error {
 		return err
 	}
 	if refused := parsePush(string(out), e.Detail); refused != nil {
-		refused.Op, refused.Remote, refused.Branch, refused.cause = cmd.op, m.remote.url, m.branch, e.cause
+		refused.Op, refused.Remote, refused.Branch, refused.cause = cmd.op, m.remote.String(), m.branch, e.cause
 		return refused
 	}
 	if e.Kind != nil && e.Kind != ErrNetwork && e.Kind != ErrTimeout {

@@ -135,27 +135,6 @@ func TestOddTemporaryFolderIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestSameRepositoryHoweverItIsWritten(t *testing.T) {
-	parse := func(s string) gitcli.Remote {
-		r, err := gitcli.ParseRemote(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
-	one := parse("git@github.com:kainlite/blog.git")
-	for _, s := range []string{"git@GitHub.com:kainlite/blog", "ssh://git@github.com/kainlite/blog.git/", "ssh://git@github.com:22/kainlite//blog.git", "other@github.com:/kainlite/./blog.git"} {
-		if !one.Same(parse(s)) {
-			t.Errorf("%s is not the same as %s", s, one)
-		}
-	}
-	for _, s := range []string{"git@github.com:kainlite/blog-api.git", "git@gitlab.com:kainlite/blog.git", "ssh://git@github.com:2222/kainlite/blog.git"} {
-		if one.Same(parse(s)) {
-			t.Errorf("%s is the same as %s", s, one)
-		}
-	}
-}
-
 // What a killed git leaves behind is removed, at the first fetch of a process
 // and at the first after the kill; a branch with such a name stays.
 func TestLeftoversAreRemoved(t *testing.T) {

@@ -61,7 +61,7 @@ func (m *Mirror) Renew() {
 		defer m.id.Release()
 		err := m.prepare(m.c.ctx)
 		if err != nil && m.c.ctx.Err() == nil {
-			m.c.opt.Log.Warn("mirror not renewed", zap.String("repository", m.remote.url), zap.String("branch", m.branch), zap.Error(err))
+			m.c.opt.Log.Warn("mirror not renewed", zap.String("repository", m.remote.String()), zap.String("branch", m.branch), zap.Error(err))
 		}
 		m.c.renewals.end(m.dir, err)
 	})

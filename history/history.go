@@ -60,9 +60,9 @@ func (h *History) Report(t k8s.Target, r reconcile.Result, since time.Time) {
 	if before.Result.Action == reconcile.ActionPending {
 		since = before.Since
 	}
-	e := Entry{Result: r, AppRepository: t.Config.AppRepository, Since: since, At: time.Now(), Change: before.Change}
+	e := Entry{Result: r, AppRepository: t.Spec.AppRepository, Since: since, At: time.Now(), Change: before.Change}
 	if r.Commit != "" {
-		e.Change = Change{Commit: r.Commit, Repository: t.Config.ManifestRepository, At: e.At}
+		e.Change = Change{Commit: r.Commit, Repository: t.Spec.ManifestRepository, At: e.At}
 	}
 	h.entries[t.Key()] = e
 	h.version++

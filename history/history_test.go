@@ -14,7 +14,7 @@ import (
 )
 
 func target(name string) k8s.Target {
-	return k8s.Target{Namespace: "default", Name: name, Config: &k8s.Config{AppRepository: "app", ManifestRepository: "manifests"}}
+	return k8s.Target{Ref: k8s.Ref{Namespace: "default", Name: name}, Spec: &k8s.Spec{Config: k8s.Config{AppRepository: "app", ManifestRepository: "manifests"}}}
 }
 
 func TestTheLastChangeOutlivesLaterResults(t *testing.T) {

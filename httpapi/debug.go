@@ -28,7 +28,7 @@ func (a *API) debug(w http.ResponseWriter, req *http.Request) {
 	}
 	entries := []entry{}
 	for _, t := range a.List(req.Context()).Targets {
-		entries = append(entries, entry{mask.Value(t.Container), t.Name, t.Namespace, maskAnnotations(t.Annotations), mask.Value(t.Version), maskConfig(*t.Config)})
+		entries = append(entries, entry{mask.Value(t.Container), t.Name, t.Namespace, maskAnnotations(t.Annotations), mask.Value(t.Version), maskConfig(t.Spec.Config)})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(telemetry.Plain(w))

@@ -187,7 +187,7 @@ func (a *API) Pass(ctx context.Context, targets []k8s.Target) ([]reconcile.Resul
 			a.History.Report(t, reconcile.Skipped(t), begin)
 			continue
 		}
-		jobs = append(jobs, queue.Job[k8s.Target]{Key: t.Key(), Group: reconcile.GroupKey(t), Value: t, Origins: origins})
+		jobs = append(jobs, queue.Job[k8s.Target]{Key: t.Key(), Group: t.Spec.Group(), Value: t, Origins: origins})
 	}
 	pass, err := a.queue.Submit(jobs)
 	if err != nil {

@@ -89,7 +89,7 @@ func start(t *testing.T, targets ...k8s.Target) *api {
 }
 
 func target(namespace, name string) k8s.Target {
-	return k8s.Target{Namespace: namespace, Name: name, Config: &k8s.Config{Enabled: true, ManifestRepository: name}}
+	return k8s.Target{Ref: k8s.Ref{Namespace: namespace, Name: name}, Spec: &k8s.Spec{Config: k8s.Config{Enabled: true, ManifestRepository: name}}}
 }
 
 func (a *api) get(path string) (int, string) {
@@ -295,7 +295,7 @@ func TestWhatIsWrongWithDeploymentsIsLoggedOncePerChange(t *testing.T) {
 func TestStatusShowsNoTerminalEscapes(t *testing.T) {
 	evil := target("default", "x")
 	evil.Container, evil.Version = "\x1b]0;owned\a", "\u202e1"
-	evil.Config.ObserveBranch = "a\nb"
+	evil.Spec.ObserveBranch = "a\nb"
 	a := start(t, evil)
 	a.source.snapshot.Untracked = []k8s.Untracked{{Namespace: "default", Name: "y", Reason: "missing\r\x1b[2J"}}
 	body := a.status()

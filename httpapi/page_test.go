@@ -131,9 +131,14 @@ func TestDeploymentsAreShownFailingOnesFirst(t *testing.T) {
 	at := func(name, tag, enabled string) k8s.Target {
 		x := target("default", name)
 		x.Container, x.Version = "kainlite/"+name, tag
-		x.Annotations = map[string]string{k8s.Prefix + "enabled": enabled}
-		x.Config.Enabled = enabled == "true"
-		x.Config.AppRepository, x.Config.ManifestRepository = "git@github.com:kainlite/"+name+".git", "git@gitlab.com:kainlite/manifests.git"
+		x.Annotations = map[string]string{}
+		for k, v := range map[string]string{
+			"enabled": enabled, "app_repository": "git@github.com:kainlite/" + name + ".git", "manifest_repository": "git@gitlab.com:kainlite/manifests.git",
+			"deployment_path": name + ".yaml", "image_name": "kainlite/" + name, "ssh_key_name": "ssh-key", "ssh_key_namespace": "default",
+		} {
+			x.Annotations[k8s.Prefix+k] = v
+		}
+		x.Spec = k8s.ParseSpec("default", x.Annotations)
 		return x
 	}
 	const head, commit = "e4f5a6b1c2d3e4f5a6b1c2d3e4f5a6b1c2d3e4f5", "3c0a88249fb61a0a4f4a65295f42b2dee3963c28"

@@ -61,7 +61,7 @@ func (a *API) status(w http.ResponseWriter, req *http.Request) {
 	snapshot := a.List(req.Context())
 	rows := [][]string{{"NAMESPACE", "DEPLOYMENT", "ENABLED", "BRANCH", "IMAGE"}}
 	for _, t := range snapshot.Targets {
-		enabled := fmt.Sprint(t.Config.Enabled)
+		enabled := fmt.Sprint(t.Spec.Enabled)
 		if t.Invalid() != nil {
 			enabled = "invalid"
 		}
@@ -69,7 +69,7 @@ func (a *API) status(w http.ResponseWriter, req *http.Request) {
 		if t.Container != "" {
 			image = t.Container + ":" + t.Version
 		}
-		rows = append(rows, []string{t.Namespace, t.Name, enabled, mask.Value(t.Config.ObserveBranch), mask.Value(image)})
+		rows = append(rows, []string{t.Namespace, t.Name, enabled, mask.Value(t.Spec.ObserveBranch), mask.Value(image)})
 	}
 	below := remarks(snapshot)
 	if fault := a.notes.stale(); fault != "" {

@@ -137,10 +137,10 @@ func pushed(s k8s.Snapshot, push webhook.Push) (targets []k8s.Target, why string
 	disabled := 0
 	for _, t := range s.Targets {
 		switch {
-		case !push.Of(t.Config.AppRepository):
-		case t.Config.ObserveBranch != push.Branch:
-			if !slices.Contains(branches, t.Config.ObserveBranch) {
-				branches = append(branches, t.Config.ObserveBranch)
+		case !push.Of(t.Spec.AppRepository):
+		case t.Spec.ObserveBranch != push.Branch:
+			if !slices.Contains(branches, t.Spec.ObserveBranch) {
+				branches = append(branches, t.Spec.ObserveBranch)
 			}
 		case t.Disabled():
 			disabled++

@@ -52,8 +52,8 @@ func push(repository, branch string) string {
 // app is a Deployment of an application.
 func app(name, repository, branch, enabled string) k8s.Target {
 	t := target("default", name)
-	t.Config.AppRepository, t.Config.ObserveBranch = "git@github.com:"+repository+".git", branch
-	t.Config.ManifestRepository = "git@github.com:kainlite/manifests.git"
+	t.Spec.AppRepository, t.Spec.ObserveBranch = "git@github.com:"+repository+".git", branch
+	t.Spec.ManifestRepository = "git@github.com:kainlite/manifests.git"
 	t.Annotations = map[string]string{k8s.Prefix + "enabled": enabled}
 	return t
 }

@@ -234,7 +234,7 @@ func TestEventsThatCannotBeWrittenAreDropped(t *testing.T) {
 	}
 	e := cluster.RecordEvents()
 	for i := range maxEvents + 100 {
-		e.Record(Target{Namespace: "default", Name: "blog"}, Event{Reason: "ImageUpdated", Message: fmt.Sprint(i)})
+		e.Record(Target{Ref: Ref{Namespace: "default", Name: "blog"}}, Event{Reason: "ImageUpdated", Message: fmt.Sprint(i)})
 	}
 	e.mu.Lock()
 	if len(e.line) > maxEvents || len(e.line) < maxEvents-1 {
@@ -244,7 +244,7 @@ func TestEventsThatCannotBeWrittenAreDropped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	e.Close(ctx)
-	e.Record(Target{Namespace: "default", Name: "blog"}, broken) // nothing happens
+	e.Record(Target{Ref: Ref{Namespace: "default", Name: "blog"}}, broken) // nothing happens
 	cluster.http.CloseIdleConnections()
 	goleak.VerifyNone(t, before)
 	if all := logs.FilterMessageSnippet("Events were dropped").All(); len(all) != 1 {

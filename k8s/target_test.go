@@ -53,12 +53,18 @@ func TestRequiredAnnotationsMakeATarget(t *testing.T) {
 	annotations := blog()
 	annotations["team"] = "web"
 	got := mustTrack(t, deployment(annotations, "kainlite/blog:3c0a88249f"))
+	spec := got.Spec
+	if spec.App.String() != "git@github.com:kainlite/blog.git" || spec.Manifests.Key() != "github.com/kainlite/manifests" || spec.AppBranch != "master" ||
+		spec.ManifestBranch != "master" || spec.Path != "apps/blog.yaml" || spec.Image.String() != "kainlite/blog" {
+		t.Errorf("parsed as %+v", spec)
+	}
+	got.Spec = &Spec{Config: spec.Config}
 	want := Target{
-		Namespace: "web", Name: "blog",
+		Ref:         Ref{Namespace: "web", Name: "blog"},
 		Annotations: annotations,
 		Container:   "kainlite/blog",
 		Version:     "3c0a88249f",
-		Config: &Config{
+		Spec: &Spec{Config: Config{
 			Enabled:            true,
 			Namespace:          "web",
 			AppRepository:      "git@github.com:kainlite/blog.git",
@@ -69,7 +75,7 @@ func TestRequiredAnnotationsMakeATarget(t *testing.T) {
 			TagType:            "long",
 			SSHKeyName:         "ssh-key",
 			SSHKeyNamespace:    "gitops-operator",
-		},
+		}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -88,8 +94,8 @@ func TestRequiredAnnotationsMakeATarget(t *testing.T) {
 func TestDeploymentWithoutNamespaceIsInDefault(t *testing.T) {
 	d := deployment(blog())
 	d.Namespace = ""
-	if got := mustTrack(t, d); got.Key() != "default/blog" || got.Config.Namespace != "default" {
-		t.Errorf("got %q, config %q", got.Key(), got.Config.Namespace)
+	if got := mustTrack(t, d); got.Key() != "default/blog" || got.Spec.Namespace != "default" {
+		t.Errorf("got %q, config %q", got.Key(), got.Spec.Namespace)
 	}
 	d.Annotations = map[string]string{"gitops.operator.enabled": "true"}
 	if _, got := ParseDeployment(d); got == nil || got.Key() != "default/blog" {
@@ -175,8 +181,7 @@ func TestNamesThatNoSecretCanHaveAreInvalid(t *testing.T) {
 			"A": false, "-a": false, "a-": false, "a-.b": false, ".a": false, "a.": false, "a..b": false, "a/b": false, "../b": false,
 			"a_b": false, "a\nb": false, "a\x00b": false, "a\x1b[31m": false, "\u0430": false, strings.Repeat("a.", 126) + "ab": false,
 		} {
-			target := Target{Annotations: map[string]string{Prefix + "enabled": "true", Prefix + annotation: v}}
-			err := target.Invalid()
+			err := ParseSpec("web", blog(annotation, v)).Invalid()
 			if (err == nil) != valid {
 				t.Errorf("%s %q: got %v", annotation, v, err)
 			}
@@ -202,6 +207,21 @@ func TestInvalidValuesAreTrackedAndExplained(t *testing.T) {
 			[]string{"enabled", "1", "tag_type", "LONG"}, false,
 			`gitops.operator.enabled is "1": set it to "true" or "false"; gitops.operator.tag_type is "LONG": set it to "long" or "short"`,
 		},
+		{[]string{"deployment_path", "../x"}, true, `gitops.operator.deployment_path: path "../x" leaves the repository`},
+		{[]string{"app_repository", "git@GitHub.com:kainlite/manifests"}, true,
+			"gitops.operator.app_repository and manifest_repository are both git@GitHub.com:kainlite/manifests: each update would be a new commit that calls for another"},
+		{[]string{"registry_secret_url", "https://me:hunter2@ghcr.io"}, true,
+			"gitops.operator.registry_secret_url: it is no address of a registry: use https://HOST/ or HOST:PORT, without user or password"},
+		{[]string{"observe_branch", "https://me:hunter2@x", "image_name", "https://me:hunter2@ghcr.io/x"}, true,
+			"gitops.operator.observe_branch looks as if it held a password or a token: remove it; gitops.operator.image_name looks as if it held a password or a token: remove it"},
+		{ // all of them, always in the same order
+			[]string{"manifest_repository", "file:///etc", "app_repository", "/srv/git", "observe_branch", "a..b", "deployment_path", "/etc", "image_name", "a:1"}, true,
+			`gitops.operator.manifest_repository: repository URL "file:///etc" is not an SSH URL: use git@host:owner/repo.git or ssh://user@host:port/path; ` +
+				`gitops.operator.app_repository: repository URL "/srv/git" is not an SSH URL: use git@host:owner/repo.git or ssh://user@host:port/path; ` +
+				`gitops.operator.observe_branch: branch name "a..b" contains ".."; ` +
+				`gitops.operator.deployment_path: path "/etc" is absolute: give it from the repository's top folder; ` +
+				`gitops.operator.image_name: the image name "a:1" has a tag: remove :1`,
+		},
 	}
 	for _, test := range tests {
 		t.Run(strings.Join(test.changes, " "), func(t *testing.T) {
@@ -213,8 +233,8 @@ func TestInvalidValuesAreTrackedAndExplained(t *testing.T) {
 			if got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
-			if target.Config.Enabled != test.enabled {
-				t.Errorf("enabled %v", target.Config.Enabled)
+			if target.Spec.Enabled != test.enabled {
+				t.Errorf("enabled %v", target.Spec.Enabled)
 			}
 		})
 	}
@@ -296,7 +316,7 @@ func TestSecretsHaveTheirDefaults(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c := mustTrack(t, deployment(blog(test.changes...))).Config
+			c := mustTrack(t, deployment(blog(test.changes...))).Spec
 			got := refs{ssh: c.SSHKey(), registry: c.RegistrySecret(), registryServer: c.RegistryServer(), branch: c.ObserveBranch}
 			got.notifications, got.isNotified = c.NotificationsSecret()
 			got.token, got.hasToken = c.GitHubTokenSecret()
@@ -336,7 +356,7 @@ func TestConfigJSONKeepsItsKeysAndOrder(t *testing.T) {
 			`"github_token_secret_name":"f","github_token_secret_namespace":"g"}`},
 	}
 	for _, test := range tests {
-		got, err := json.Marshal(mustTrack(t, deployment(blog(test.changes...))).Config)
+		got, err := json.Marshal(mustTrack(t, deployment(blog(test.changes...))).Spec.Config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -377,8 +397,8 @@ func FuzzAnnotations(f *testing.F) {
 			return
 		}
 		enabled := strings.TrimSpace(annotations[Prefix+"enabled"])
-		if target.Config.Enabled != (enabled == "true") {
-			t.Fatalf("enabled is %q, taken as %v", enabled, target.Config.Enabled)
+		if target.Spec.Enabled != (enabled == "true") {
+			t.Fatalf("enabled is %q, taken as %v", enabled, target.Spec.Enabled)
 		}
 		if enabled != "true" && enabled != "false" && target.Invalid() == nil {
 			t.Fatalf("enabled is %q, and that is fine", enabled)
@@ -393,8 +413,8 @@ func FuzzAnnotations(f *testing.F) {
 			}
 			return
 		}
-		refs := []SecretRef{target.Config.SSHKey(), target.Config.RegistrySecret()}
-		if ref, ok := target.Config.NotificationsSecret(); ok {
+		refs := []SecretRef{target.Spec.SSHKey(), target.Spec.RegistrySecret()}
+		if ref, ok := target.Spec.NotificationsSecret(); ok {
 			refs = append(refs, ref)
 		}
 		for _, ref := range refs {
@@ -403,4 +423,46 @@ func FuzzAnnotations(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The group is that of one repository, however its URL is written.
+func TestGroupIsOfTheCanonicalRepository(t *testing.T) {
+	group := func(changes ...string) string { return ParseSpec("web", blog(changes...)).Group() }
+	one := group()
+	for _, s := range []string{"git@github.com:kainlite/manifests", "ssh://git@GitHub.com:22/kainlite/manifests.git/", "ssh://other@github.com/kainlite/manifests"} {
+		if group("manifest_repository", s) != one {
+			t.Errorf("%s is of another group", s)
+		}
+	}
+	for _, changes := range [][]string{
+		{"manifest_repository", "git@gitlab.com:kainlite/manifests.git"}, {"manifest_repository", "ssh://git@github.com:2222/kainlite/manifests.git"}, {"manifest_repository", "nonsense"},
+		{"observe_branch", "main"}, {"ssh_key_name", "other"}, {"ssh_key_namespace", "web"},
+	} {
+		if group(changes...) == one {
+			t.Errorf("%s: the same group", changes)
+		}
+	}
+}
+
+func TestRefsAreTold(t *testing.T) {
+	for want, r := range map[string]Ref{"web/blog": {Namespace: "web", Name: "blog"}, "web/StatefulSet/db": {"StatefulSet", "web", "db"}} {
+		if r.String() != want {
+			t.Errorf("got %s, want %s", r, want)
+		}
+	}
+}
+
+func TestRegistryHost(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://index.docker.io/v1/": "index.docker.io", "ghcr.io": "ghcr.io", "http://registry:5000": "registry:5000", "https://[::1]:5000/v2/": "[::1]:5000",
+		"": "", "https://": "", "ftp://x": "", "https://me:pw@x": "", "https://x:0": "", "https://x:65536": "", "-x": "", "x y": "", "x\n": "", "https://x/?y": "", "//x": "",
+	} {
+		got, err := registryHost(url)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v", url, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "pw") {
+			t.Errorf("%q: the error repeats it: %v", url, err)
+		}
+	}
 }

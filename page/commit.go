@@ -5,19 +5,16 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/internal/repository"
 	"github.com/kainlite/gitops-operator/mask"
 )
 
-// hosts are those of which it is known where they show a commit, by the names
-// under which they take SSH. Any other may be a mirror, or nothing at all.
+// hosts are those of which it is known where they show a commit. Any other may be
+// a mirror, or nothing at all.
 var hosts = map[string]func(repo []string) (base, commit string){
 	"github.com":              plain("github.com", "commit"),
-	"ssh.github.com":          plain("github.com", "commit"),
 	"gitlab.com":              plain("gitlab.com", "-/commit"),
-	"altssh.gitlab.com":       plain("gitlab.com", "-/commit"),
 	"bitbucket.org":           plain("bitbucket.org", "commits"),
-	"altssh.bitbucket.org":    plain("bitbucket.org", "commits"),
 	"codeberg.org":            plain("codeberg.org", "commit"),
 	"ssh.dev.azure.com":       azure,
 	"vs-ssh.visualstudio.com": azure,
@@ -64,12 +61,12 @@ func (l Links) To(repository, commit string) string {
 }
 
 // commitsOf returns what the URLs of all commits of a repository begin with.
-func commitsOf(repository string) string {
-	remote, err := gitcli.ParseRemote(repository)
-	if err != nil || mask.Value(repository) != repository || strings.Contains(repository, "?") { // something like a secret
+func commitsOf(raw string) string {
+	remote, err := repository.Parse(raw)
+	if err != nil || mask.Value(raw) != raw || strings.Contains(raw, "?") { // something like a secret
 		return ""
 	}
-	host := hosts[remote.Host()]
+	host := hosts[remote.Site()]
 	if host == nil {
 		return ""
 	}

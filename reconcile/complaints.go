@@ -107,10 +107,10 @@ func (r *Reconciler) complain(log *zap.Logger, level zapcore.Level, about, same,
 func (d *deployment) failing() string { return "failure of " + d.target.Key() }
 func (d *deployment) waiting() string { return "wait of " + d.target.Key() }
 func (g *group) failing() string {
-	return "manifests " + GroupKey(g.deployments[0].target)
+	return "manifests " + g.deployments[0].target.Spec.Group()
 }
 func (g *group) appFailing(ds []*deployment) string {
-	return "application " + strings.Join([]string{ds[0].app.String(), g.branch, g.identity.ID()}, "\x00")
+	return "application " + strings.Join([]string{ds[0].target.Spec.App.String(), g.branch, g.identity.ID()}, "\x00")
 }
 
 // failTogether ends deployments with a failure that they have in common: each
@@ -128,7 +128,7 @@ func (g *group) failTogether(ds []*deployment, about, repository string, err err
 		zap.String("repository", repository), zap.String("branch", g.branch), zap.Int("deployments", len(ds)), zap.Error(err))
 	told := map[k8s.SecretRef][]*deployment{}
 	for _, d := range ds {
-		ref, wanted := d.target.Config.NotificationsSecret()
+		ref, wanted := d.target.Spec.NotificationsSecret()
 		switch {
 		case !wanted:
 		case g.Policy.Allow(d.target.Namespace, ref) != nil:
@@ -178,7 +178,7 @@ func (g *group) worksAgain(ds []*deployment, about, repository string) {
 	g.Log.Info(fmt.Sprintf("%s branch %s works again after %s", repository, g.branch, time.Since(since).Round(time.Second)),
 		zap.String("repository", repository), zap.String("branch", g.branch))
 	for _, d := range ds {
-		if ref, wanted := d.target.Config.NotificationsSecret(); wanted {
+		if ref, wanted := d.target.Spec.NotificationsSecret(); wanted {
 			g.Notify.Succeeded(about + "\x00" + ref.String())
 		}
 	}

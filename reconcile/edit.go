@@ -84,7 +84,7 @@ func (g *group) changes() iter.Seq[gitcli.Change] {
 			case d.step > 0:
 				change := gitcli.Change{
 					Message: d.message(),
-					Files:   []gitcli.File{{Path: d.path, Mode: d.file.known.Mode, Content: d.file.series.Content(d.step)}},
+					Files:   []gitcli.File{{Path: d.target.Spec.Path, Mode: d.file.known.Mode, Content: d.file.series.Content(d.step)}},
 				}
 				g.written = append(g.written, d)
 				if !yield(change) {
@@ -107,7 +107,7 @@ func (g *group) edit(f *manifest) {
 	}
 	if err != nil && len(ds) > 1 && parsed != nil {
 		ds = slices.DeleteFunc(ds, func(d *deployment) bool {
-			_, d.err = parsed.SetTag(d.image, d.want)
+			_, d.err = parsed.SetTag(d.target.Spec.Image, d.want)
 			return d.err != nil
 		})
 		err = f.edit(parsed, ds)
@@ -127,7 +127,7 @@ func (f *manifest) edit(parsed *patcher.File, ds []*deployment) error {
 	for _, d := range ds {
 		var changes bool
 		d.step, d.err = 0, nil
-		if d.from, changes, d.err = f.series.Set(d.image, d.want); changes {
+		if d.from, changes, d.err = f.series.Set(d.target.Spec.Image, d.want); changes {
 			steps++
 			d.step = steps
 			if d.from == "" {
@@ -163,6 +163,6 @@ func (g *group) remember(commit string) {
 func (d *deployment) message() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "chore(refs): update %s to %.12s\n\n", d.target.Key(), d.want)
-	fmt.Fprintf(&b, "Image: %s\nFrom: %s\nTo: %s\nApp-Repository: %s\n", d.image, d.from, d.want, d.app)
+	fmt.Fprintf(&b, "Image: %s\nFrom: %s\nTo: %s\nApp-Repository: %s\n", d.target.Spec.Image, d.from, d.want, d.target.Spec.App)
 	return b.String()
 }

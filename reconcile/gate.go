@@ -57,13 +57,13 @@ func (g *group) holdTogether(behind []*deployment) {
 	for _, d := range behind {
 		if d.ended {
 			for _, i := range d.images {
-				held[place{d.path, i.Offset}] = d
+				held[place{d.target.Spec.Path, i.Offset}] = d
 			}
 		}
 	}
 	for _, d := range g.open() {
 		for _, i := range d.images {
-			by := held[place{d.path, i.Offset}]
+			by := held[place{d.target.Spec.Path, i.Offset}]
 			switch {
 			case by == nil:
 				continue
@@ -72,7 +72,7 @@ func (g *group) holdTogether(behind []*deployment) {
 				res.Message = fmt.Sprintf("Deployment %s shares its image with deployment %s, which waits: %s", d.target.Name, by.target.Key(), by.result.Message)
 				d.end(res, by.again)
 			default:
-				g.fail(d, g.inFile(d, fmt.Errorf("image %s is shared with deployment %s, which failed: %s", d.image, by.target.Key(), by.result.Message)))
+				g.fail(d, g.inFile(d, fmt.Errorf("image %s is shared with deployment %s, which failed: %s", d.target.Spec.Image, by.target.Key(), by.result.Message)))
 			}
 			break
 		}
@@ -113,7 +113,7 @@ func (g *group) inspect(ctx context.Context, d *deployment, image string) {
 // whether there is a gate at all: any registry annotation, or the default
 // Secret, asks for one.
 func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.Credentials, from string, gated bool, err error) {
-	c, ref := t.Config, t.Config.RegistrySecret()
+	c, ref := t.Spec, t.Spec.RegistrySecret()
 	named := c.RegistrySecretName != nil || c.RegistrySecretNamespace != nil
 	if named {
 		err = g.Policy.Allow(t.Namespace, ref)
@@ -190,11 +190,11 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 
 // build looks up how the build of a deployment's commit stands.
 func (g *group) build(ctx context.Context, d *deployment) (builds.State, error) {
-	owner, name, ok := g.Builds.Repository(d.app.Host(), d.app.Path())
+	owner, name, ok := g.Builds.Repository(d.target.Spec.App.Host(), d.target.Spec.App.Path())
 	if !ok {
-		return builds.None, fmt.Errorf("%s is not on GitHub", d.app)
+		return builds.None, fmt.Errorf("%s is not on GitHub", d.target.Spec.App)
 	}
-	ref, ok := d.target.Config.GitHubTokenSecret()
+	ref, ok := d.target.Spec.GitHubTokenSecret()
 	if !ok {
 		return builds.None, errors.New("no token: set gitops.operator.github_token_secret_name")
 	}

@@ -114,7 +114,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 	})
 	apps := map[string][]*deployment{}
 	for _, d := range g.open() {
-		apps[d.app.String()] = append(apps[d.app.String()], d)
+		apps[d.target.Spec.App.String()] = append(apps[d.target.Spec.App.String()], d)
 	}
 	answered := make(chan string)
 	asked := map[string]*lookup{}
@@ -164,7 +164,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 // common. Those that were put off for it take the outcome that they wait for: to
 // ask anew each time would never end where an answer takes longer than headAgain.
 func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
-	key := ds[0].app.String()
+	key := ds[0].target.Spec.App.String()
 	awaited := g.memory.awaited[key]
 	delete(g.memory.awaited, key)
 	if awaited != nil && awaited.failed() {
@@ -180,7 +180,7 @@ func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
 			since = from
 		}
 	}
-	app, branch, identity := ds[0].app, g.branch, g.identity
+	app, branch, identity := ds[0].target.Spec.App, g.branch, g.identity
 	return g.heads.get(headKey{app.String(), branch, identity.ID()}, since, identity, func() (string, error) {
 		// It outlives who asked first, but is still theirs in logs and traces.
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -205,11 +205,11 @@ func (g *group) goOnWithout(apps map[string][]*deployment) {
 func (g *group) learn(ds []*deployment, l *lookup) {
 	defer g.recovered(ds...)
 	if l.err != nil {
-		g.failTogether(ds, g.appFailing(ds), ds[0].app.String(), l.err)
+		g.failTogether(ds, g.appFailing(ds), ds[0].target.Spec.App.String(), l.err)
 		return
 	}
-	g.worksAgain(ds, g.appFailing(ds), ds[0].app.String())
+	g.worksAgain(ds, g.appFailing(ds), ds[0].target.Spec.App.String())
 	for _, d := range ds {
-		d.head, d.seen, d.want = l.head, l.seen, tag(l.head, d.target.Config.TagType)
+		d.head, d.seen, d.want = l.head, l.seen, tag(l.head, d.target.Spec.TagType)
 	}
 }

@@ -74,7 +74,7 @@ func (s *stage) runWith(r *reconcile.Reconciler, targets ...k8s.Target) []reconc
 	jobs := make([]reconcile.Job, len(targets))
 	for i, t := range targets {
 		jobs[i] = reconcile.Job{Target: t, Since: time.Now()}
-		if reconcile.GroupKey(t) != reconcile.GroupKey(targets[0]) {
+		if t.Spec.Group() != targets[0].Spec.Group() {
 			s.T.Fatalf("%s is of another group than %s", t.Key(), targets[0].Key())
 		}
 	}

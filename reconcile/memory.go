@@ -10,11 +10,11 @@ import (
 )
 
 // memories are what each group remembers from pass to pass. It only spares work:
-// everything in it holds for one commit of the manifests repository, or for
-// annotations that have not changed, and remotes are asked in every pass.
+// everything in it holds for one commit of the manifests repository, and remotes
+// are asked in every pass.
 type memories struct {
 	mu    sync.Mutex
-	known map[string]*memory // by GroupKey
+	known map[string]*memory // by Spec.Group
 	swept time.Time
 }
 
@@ -39,7 +39,7 @@ func (m *memories) of(group string, now time.Time) *memory {
 	}
 	g := m.known[group]
 	if g == nil {
-		g = &memory{files: map[string]*file{}, readings: map[string]*reading{}, awaited: map[string]*lookup{}, swept: now}
+		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, swept: now}
 		m.known[group] = g
 	}
 	g.used = now
@@ -48,12 +48,11 @@ func (m *memories) of(group string, now time.Time) *memory {
 
 // memory is what a group remembers.
 type memory struct {
-	commit   string           // of the manifests repository, for which files holds
-	files    map[string]*file // by path
-	readings map[string]*reading
-	awaited  map[string]*lookup // heads that the group went on without, by app repository
-	used     time.Time          // guarded by memories.mu
-	swept    time.Time
+	commit  string             // of the manifests repository, for which files holds
+	files   map[string]*file   // by path
+	awaited map[string]*lookup // heads that the group went on without, by app repository
+	used    time.Time          // guarded by memories.mu
+	swept   time.Time
 }
 
 // sweep forgets what no pass asked for since a while: Deployments come and go.
@@ -65,11 +64,6 @@ func (m *memory) sweep(now time.Time) {
 	for path, f := range m.files {
 		if now.Sub(f.used) > keepUnused {
 			delete(m.files, path)
-		}
-	}
-	for key, r := range m.readings {
-		if now.Sub(r.used) > keepUnused {
-			delete(m.readings, key)
 		}
 	}
 }

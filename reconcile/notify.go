@@ -29,7 +29,7 @@ type message struct {
 
 // tell keeps a notification until the results are out.
 func (g *group) tell(d *deployment, m notify.Message) {
-	ref, wanted := d.target.Config.NotificationsSecret()
+	ref, wanted := d.target.Spec.NotificationsSecret()
 	if !wanted || g.DryRun {
 		return
 	}

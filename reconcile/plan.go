@@ -31,7 +31,7 @@ func (g *group) plan(ctx context.Context, base string) error {
 	for _, d := range g.open() {
 		d.behind, d.step, d.err, d.images = "", 0, d.file.known.Err, nil
 		if d.err == nil {
-			k := d.file.known.find(d.image)
+			k := d.file.known.find(d.target.Spec.Image)
 			d.images, d.err = k.images, k.err
 		}
 		if d.err != nil {
@@ -63,13 +63,13 @@ func (g *group) read(ctx context.Context, base string) error {
 	byPath := map[string]*manifest{}
 	var missing []string
 	for _, d := range g.open() {
-		f := byPath[d.path]
+		f := byPath[d.target.Spec.Path]
 		if f == nil {
-			f = &manifest{path: d.path, known: g.memory.files[d.path]}
-			byPath[d.path] = f
+			f = &manifest{path: d.target.Spec.Path, known: g.memory.files[d.target.Spec.Path]}
+			byPath[d.target.Spec.Path] = f
 			g.files = append(g.files, f)
 			if f.known == nil || f.known.ID == "" || f.known.stale {
-				missing = append(missing, d.path)
+				missing = append(missing, d.target.Spec.Path)
 			} else {
 				f.known.used = g.began
 			}
@@ -125,8 +125,8 @@ func (g *group) find(ctx context.Context) error {
 			continue
 		}
 		for _, d := range f.deployments {
-			if f.known.find(d.image) == nil && !slices.Contains(names[f], d.image) {
-				names[f] = append(names[f], d.image)
+			if f.known.find(d.target.Spec.Image) == nil && !slices.Contains(names[f], d.target.Spec.Image) {
+				names[f] = append(names[f], d.target.Spec.Image)
 			}
 		}
 		if names[f] != nil {
@@ -164,7 +164,7 @@ func (g *group) note(f *manifest, names []patcher.Name) {
 		f.known.note(name, parsed, err)
 	}
 	behind := func(d *deployment) bool {
-		return slices.ContainsFunc(f.known.find(d.image).images, func(i patcher.Image) bool { return i.Tag != d.want })
+		return slices.ContainsFunc(f.known.find(d.target.Spec.Image).images, func(i patcher.Image) bool { return i.Tag != d.want })
 	}
 	if !slices.ContainsFunc(f.deployments, behind) {
 		f.content = nil
@@ -180,7 +180,7 @@ func (g *group) refuseConflicts() {
 			continue
 		}
 		for _, i := range d.images {
-			at := place{d.path, i.Offset}
+			at := place{d.target.Spec.Path, i.Offset}
 			claims[at] = append(claims[at], d)
 		}
 	}
@@ -195,7 +195,7 @@ func (g *group) refuseConflicts() {
 	for _, d := range g.open() {
 		if r := rival[d]; r != nil {
 			g.fail(d, g.inFile(d, fmt.Errorf("image %s is also claimed by deployment %s, which wants tag %s where this one wants %s: give each a file or an image of its own",
-				d.image, r.target.Key(), r.want, d.want)))
+				d.target.Spec.Image, r.target.Key(), r.want, d.want)))
 		}
 	}
 }
@@ -205,5 +205,5 @@ func (g *group) inFile(d *deployment, err error) error {
 	if errors.Is(err, gitcli.ErrPathMissing) || errors.Is(err, gitcli.ErrNotRegular) {
 		err = fmt.Errorf("%w: correct gitops.operator.deployment_path", err)
 	}
-	return because(reasonManifest, fmt.Errorf("patch %s of %s branch %s: %w", d.path, g.manifests, g.branch, err))
+	return because(reasonManifest, fmt.Errorf("patch %s of %s branch %s: %w", d.target.Spec.Path, g.manifests, g.branch, err))
 }

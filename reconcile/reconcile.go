@@ -97,11 +97,6 @@ type Job struct {
 	Requested time.Time
 }
 
-// GroupKey names the group of a Deployment. Group takes jobs of one group only.
-func GroupKey(t k8s.Target) string {
-	return strings.Join([]string{t.Config.ManifestRepository, t.Config.ObserveBranch, t.Config.SSHKey().String()}, "\x00")
-}
-
 // Group brings the Deployments of one group up to date and reports each by its
 // index, as soon as its result is known. With again, a Deployment has no result
 // yet: it waits for its image, and is to be given to Group again after that
@@ -113,7 +108,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	g := &group{Reconciler: r, began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
 	g.Log = r.Log.With(r.LogFields(ctx)...)
 	g.ctx = context.WithoutCancel(ctx)
-	g.memory = r.memories.of(GroupKey(jobs[0].Target), g.began)
+	g.memory = r.memories.of(jobs[0].Target.Spec.Group(), g.began)
 	for i, j := range jobs {
 		report := func(res Result, again time.Duration) { done(i, res, again) }
 		g.deployments = append(g.deployments, &deployment{group: g, job: j, target: j.Target, report: report})
@@ -142,6 +137,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	if len(g.open()) == 0 {
 		return
 	}
+	g.manifests, g.branch = g.repository()
 	if err = g.identify(ctx); err != nil {
 		g.failAll(err)
 		return
@@ -190,7 +186,6 @@ type deployment struct {
 	own    func(context.Context) context.Context // the observer's, once it has begun
 	job    Job
 	target k8s.Target
-	*reading
 	head   string    // the app's commit, once it is known
 	seen   time.Time // when it was looked up
 	want   string    // the tag it asks for
@@ -361,7 +356,7 @@ func (g *group) attempt(ctx context.Context, base string) error {
 	for i, d := range g.written {
 		res := patched(d.target, d.from, d.want, g.DryRun)
 		fields := append(d.about(), zap.String("from", d.from), zap.String("to", d.want),
-			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.path))
+			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.target.Spec.Path))
 		if !g.DryRun {
 			res.Commit = commits[i]
 			fields = append(fields, zap.String("commit", commits[i]))

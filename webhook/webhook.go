@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/google/go-github/v60/github"
+
+	"github.com/kainlite/gitops-operator/internal/repository"
 )
 
 // What errors.Is finds when a request is no webhook.
@@ -45,8 +47,8 @@ type Push struct {
 // Of says whether the push was to a repository, given by its URL. How that is
 // written does not count: over SSH or HTTPS, user, port, .git at the end, upper
 // and lower case.
-func (p Push) Of(repository string) bool {
-	id, ok := identity(repository)
+func (p Push) Of(url string) bool {
+	id, ok := repository.Loose(url)
 	return ok && p.identities[id]
 }
 
@@ -129,15 +131,15 @@ func payloadText(h http.Header, body []byte) ([]byte, error) {
 
 // payload is what is needed of a push event. GitLab has its own names.
 type payload struct {
-	ObjectKind string     `json:"object_kind"`
-	Ref        string     `json:"ref"`
-	After      string     `json:"after"`
-	Deleted    bool       `json:"deleted"`
-	Repository repository `json:"repository"`
-	Project    repository `json:"project"`
+	ObjectKind string    `json:"object_kind"`
+	Ref        string    `json:"ref"`
+	After      string    `json:"after"`
+	Deleted    bool      `json:"deleted"`
+	Repository addresses `json:"repository"`
+	Project    addresses `json:"project"`
 }
 
-type repository struct {
+type addresses struct {
 	SSH     string `json:"ssh_url"`
 	Clone   string `json:"clone_url"`
 	HTML    string `json:"html_url"`
@@ -157,9 +159,9 @@ func (p payload) push() (Event, error) {
 		return Event{Ignored: fmt.Sprintf("the branch %.200q was deleted", branch)}, nil
 	}
 	push := &Push{Branch: branch, identities: map[string]bool{}}
-	for _, r := range []repository{p.Repository, p.Project} {
+	for _, r := range []addresses{p.Repository, p.Project} {
 		for _, u := range []string{r.Clone, r.GitHTTP, r.HTML, r.Web, r.SSH, r.GitSSH} {
-			if id, ok := identity(u); ok {
+			if id, ok := repository.Loose(u); ok {
 				push.identities[id] = true
 				push.Repository = cmp.Or(push.Repository, id)
 			}

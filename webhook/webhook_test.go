@@ -205,16 +205,6 @@ func TestRepositoriesAreTheSameHoweverTheyAreWritten(t *testing.T) {
 			t.Errorf("%q: %v", u, got)
 		}
 	}
-	for a, b := range map[string]string{
-		"ssh://git@ssh.github.com:443/kainlite/blog.git": "https://github.com/kainlite/blog",
-		"git@altssh.gitlab.com:kainlite/blog.git":        "https://gitlab.com/kainlite/blog",
-		"git@[::1]:kainlite/blog.git":                    "http://[::1]:8080/kainlite/blog",
-	} {
-		x, _ := identity(a)
-		if y, ok := identity(b); !ok || x != y {
-			t.Errorf("%q and %q", x, y)
-		}
-	}
 }
 
 // Nothing that is not signed is a push, whatever it is; what is signed is an

@@ -1,4 +1,4 @@
-package gitcli_test
+package repository_test
 
 import (
 	"os/exec"
@@ -6,10 +6,10 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/internal/repository"
 )
 
-func TestParseRemoteAcceptsSSHOnly(t *testing.T) {
+func TestParseAcceptsSSHOnly(t *testing.T) {
 	for _, good := range []string{
 		"git@github.com:kainlite/blog.git",
 		"git@host.example:blog",
@@ -20,7 +20,7 @@ func TestParseRemoteAcceptsSSHOnly(t *testing.T) {
 		"ssh://git@[fe80::1]:22/repo",
 		"org-123@github.com:org/repo.git",
 	} {
-		r, err := gitcli.ParseRemote(good)
+		r, err := repository.Parse(good)
 		if err != nil {
 			t.Errorf("%s: %s", good, err)
 		}
@@ -57,7 +57,7 @@ func TestParseRemoteAcceptsSSHOnly(t *testing.T) {
 		"git@host$(id):x":                       `repository URL "git@host$(id):x" has an invalid host name: ` + use,
 		"ssh://git@[::1 -oProxyCommand=x]/y":    `repository URL "ssh://git@[::1 -oProxyCommand=x]/y" has an invalid host name: ` + use,
 	} {
-		_, err := gitcli.ParseRemote(bad)
+		_, err := repository.Parse(bad)
 		if err == nil {
 			t.Errorf("%q was accepted", bad)
 		} else if err.Error() != want {
@@ -69,7 +69,7 @@ func TestParseRemoteAcceptsSSHOnly(t *testing.T) {
 // git takes what does not show, or shows as something else.
 func TestCheckBranchWantsWhatIsPrintable(t *testing.T) {
 	for _, name := range []string{"master\u202e", "mas\u200bter", "\ufeffmaster", "mas\u00a0ter", "x\u009b31m"} {
-		if err := gitcli.CheckBranch(name); err == nil || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+		if err := repository.CheckBranch(name); err == nil || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("%q: got %v", name, err)
 		}
 	}
@@ -83,7 +83,7 @@ func TestCheckBranchAgreesWithGit(t *testing.T) {
 		"x*y", "x[y", `x\y`, "x\ty", "x\ny", "x\x7fy", "HEAD",
 	}
 	for _, name := range names {
-		err := gitcli.CheckBranch(name)
+		err := repository.CheckBranch(name)
 		git := exec.Command("git", "check-ref-format", "--branch", name).Run()
 		if (err == nil) != (git == nil) {
 			t.Errorf("branch %q: we say %v, git says %v", name, err, git)
@@ -98,7 +98,7 @@ func TestCheckPathStaysInside(t *testing.T) {
 	for in, want := range map[string]string{
 		"app.yaml": "app.yaml", "./a//b.yaml": "a/b.yaml", "a/../b.yaml": "b.yaml", "-x": "-x", ":(top)x": ":(top)x", "a*b [c].yaml": "a*b [c].yaml", "ünï.yaml": "ünï.yaml",
 	} {
-		if got, err := gitcli.CheckPath(in); err != nil || got != want {
+		if got, err := repository.CheckPath(in); err != nil || got != want {
 			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
 		}
 	}
@@ -114,7 +114,7 @@ func TestCheckPathStaysInside(t *testing.T) {
 		".git/config":   `path ".git/config" leads into .git`,
 		"a/.GIT/config": `path "a/.GIT/config" leads into .git`,
 	} {
-		if _, err := gitcli.CheckPath(in); err == nil || err.Error() != want {
+		if _, err := repository.CheckPath(in); err == nil || err.Error() != want {
 			t.Errorf("%q:\n got  %v\n want %s", in, err, want)
 		}
 	}

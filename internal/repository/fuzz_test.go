@@ -1,4 +1,4 @@
-package gitcli_test
+package repository_test
 
 import (
 	"net/url"
@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/internal/repository"
 )
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
@@ -21,9 +21,9 @@ func mustBePlain(t *testing.T, err error) {
 	}
 }
 
-// FuzzParseRemote: whatever is accepted cannot be taken for an option, another
+// FuzzParse: whatever is accepted cannot be taken for an option, another
 // transport or a password, reads the same again, and is what url.Parse sees.
-func FuzzParseRemote(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"git@github.com:kainlite/blog.git", "ssh://git@host:2222/x%20y.git", "ssh://git@[::1]:22/x", "git@[::1]:x", "ssh://git@h/~me/x", "https://me:secret@host/x?y=z",
 		"ext::sh -c x", "-oProxyCommand=x@h:y", "ssh://-o@h/x", "ssh://a:b@h/x", "a@b:-c", "ssh://git@h:0/x", "ssh://git@h/%2dx", "ssh://git@h/%00", "a@b:c\u202e", "a@b:\xff",
@@ -31,12 +31,12 @@ func FuzzParseRemote(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := gitcli.ParseRemote(s)
+		r, err := repository.Parse(s)
 		if err != nil {
 			mustBePlain(t, err)
 			return
 		}
-		again, err := gitcli.ParseRemote(r.String())
+		again, err := repository.Parse(r.String())
 		if r.String() != s || err != nil || again != r || !r.Same(again) {
 			t.Fatalf("%q became %q, then %q, %v", s, r, again, err)
 		}
@@ -76,7 +76,7 @@ func FuzzCheckBranch(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if err := gitcli.CheckBranch(s); err != nil {
+		if err := repository.CheckBranch(s); err != nil {
 			mustBePlain(t, err)
 			return
 		}
@@ -94,12 +94,12 @@ func FuzzCheckPath(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		clean, err := gitcli.CheckPath(s)
+		clean, err := repository.CheckPath(s)
 		if err != nil {
 			mustBePlain(t, err)
 			return
 		}
-		again, err := gitcli.CheckPath(clean)
+		again, err := repository.CheckPath(clean)
 		if err != nil || again != clean {
 			t.Fatalf("%q became %q, then %q, %v", s, clean, again, err)
 		}

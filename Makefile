@@ -30,6 +30,14 @@ test-faults: ## the fault suite with its full counts, about half an hour; FAULTS
 apiserver: ## kube-apiserver and etcd for the tests, built once, in the user's cache folder
 	@$(GO) run ./test/apiserver/install
 
+.PHONY: gitea
+gitea: ## Gitea for the tests, built once from its module, in the user's cache directory; it needs a C compiler
+	@$(GO) run ./test/gitea/install
+
+.PHONY: test-gitea
+test-gitea: gitea ## the tests that need a real Gitea (without it, `make test` skips them)
+	TEST_REQUIRE_GITEA=1 $(GO) test $(RACE) -count=1 -timeout 20m ./test/gitea
+
 .PHONY: deploycheck
 deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)
 	cd test/deploycheck && $(GO) vet ./... && $(GO) test -count=1 ./...

@@ -1,7 +1,3 @@
-// Package cli is the command line. It reads a command's flags: from the
-// arguments and from environment variables, anywhere, and with every fault
-// reported instead of only the first. And it is the one command that needs no
-// operator: patch, which touches the files that it is given.
 package cli
 
 import (

@@ -7,29 +7,21 @@ import (
 	"strings"
 )
 
-const webhookPath = "/webhook"
-
-// Guard lets in who knows the token: as a bearer token, or as the password of
-// HTTP Basic authentication, with any user name, so that a browser can ask for
+// Guard asks for a token: as a bearer token, or as the password of HTTP Basic
+// authentication, with any user name, so that browsers can ask their users for
 // it.
 type Guard struct {
 	Token          *SecretFile
 	ProtectMetrics bool // /metrics needs the token too
 }
 
-// Wrap guards all of next but /health, /metrics, and /webhook, which has a
-// secret of its own.
+// Wrap guards all of next but what the routes leave open.
 func (g Guard) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch req.URL.Path {
-		case "/health", webhookPath:
+		route := routeOf(req.URL.Path)
+		if route.access == open || route.access == mayNeedToken && !g.ProtectMetrics {
 			next.ServeHTTP(w, req)
 			return
-		case "/metrics":
-			if !g.ProtectMetrics {
-				next.ServeHTTP(w, req)
-				return
-			}
 		}
 		given, basic := credentials(req)
 		token, err := g.Token.Value()
@@ -40,7 +32,7 @@ func (g Guard) Wrap(next http.Handler) http.Handler {
 			refuse(w, "a token is needed: send the header Authorization: Bearer TOKEN")
 		case !equal(given, token):
 			refuse(w, "the token is wrong")
-		case basic && req.URL.Path == "/reconcile" && req.Method != http.MethodPost && req.Header.Get("Sec-Fetch-Site") == "":
+		case basic && route.starts && req.Method != http.MethodPost && req.Header.Get("Sec-Fetch-Site") == "":
 			// A browser sends a password by itself, also with a request that
 			// another site's page made it send. It says so in Sec-Fetch-Site, but
 			// only over https and on localhost; a POST has an Origin everywhere.
@@ -85,7 +77,7 @@ func sameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		err := protection.Check(req) // not of GET
 		site := req.Header.Get("Sec-Fetch-Site")
-		if err != nil || req.URL.Path == "/reconcile" && site != "" && site != "same-origin" && site != "none" {
+		if err != nil || routeOf(req.URL.Path).starts && site != "" && site != "same-origin" && site != "none" {
 			fail(w, http.StatusForbidden, "another site's page must not start a pass")
 			return
 		}

@@ -27,7 +27,7 @@ func (a *API) debug(w http.ResponseWriter, req *http.Request) {
 		Config      k8s.Config        `json:"config"`
 	}
 	entries := []entry{}
-	for _, t := range a.List(req.Context()).Targets {
+	for _, t := range a.operator.List(req.Context()).Targets {
 		entries = append(entries, entry{mask.Value(t.Container), t.Name, t.Namespace, maskAnnotations(t.Annotations), mask.Value(t.Version), maskConfig(t.Spec.Config)})
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ import (
 
 	"github.com/kainlite/gitops-operator/httpapi"
 	"github.com/kainlite/gitops-operator/k8s"
-	"github.com/kainlite/gitops-operator/queue"
+	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
@@ -39,37 +41,39 @@ func (s *source) Problem() string                                   { return s.p
 
 // api is a server in front of a real queue, whose jobs wait for release.
 type api struct {
-	t       *testing.T
-	url     string
-	source  *source
-	queue   *queue.Queue[k8s.Target, reconcile.Result]
-	release chan struct{}
-	log     *observer.ObservedLogs
-	api     *httpapi.API
-	secret  string // the file with the webhook secret, which is "planted-s3cret"
+	t        *testing.T
+	url      string
+	source   *source
+	operator *operator.Operator
+	release  chan struct{}
+	log      *observer.ObservedLogs
+	api      *httpapi.API
+	secret   string // the file with the webhook secret, which is "planted-s3cret"
 }
 
 func start(t *testing.T, targets ...k8s.Target) *api {
+	slices.SortStableFunc(targets, func(x, y k8s.Target) int {
+		return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Name, y.Name))
+	})
 	a := &api{t: t, source: &source{snapshot: k8s.Snapshot{Targets: targets}}, release: make(chan struct{})}
-	run := func(ctx context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
+	work := func(ctx context.Context, jobs []reconcile.Job, done reconcile.Done) {
 		for i, j := range jobs {
-			if strings.HasPrefix(j.Value.Name, "slow") {
+			if strings.HasPrefix(j.Target.Name, "slow") {
 				select {
 				case <-a.release:
 				case <-ctx.Done():
 					return
 				}
 			}
-			r := reconcile.Result{Deployment: j.Value.Name, Namespace: j.Value.Namespace, Action: "patched"}
-			a.api.History.Report(j.Value, r, j.Submitted)
-			done(i, queue.Outcome[reconcile.Result]{Result: r})
+			r := reconcile.Result{Deployment: j.Target.Name, Namespace: j.Target.Namespace, Action: "patched"}
+			done(ctx, i, reconcile.Outcome{Target: j.Target, Result: r})
 		}
 	}
-	failed := func(j queue.Job[k8s.Target], err error) reconcile.Result { return reconcile.Failed(j.Value, err) }
-	a.queue = queue.New(2, run, queue.Options[k8s.Target, reconcile.Result]{Failed: failed})
 	core, logs := observer.New(zap.InfoLevel)
 	a.log = logs
-	a.api = httpapi.New(a.source, a.queue, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.New(core))
+	metrics := telemetry.NewMetrics(telemetry.MetricsOptions{})
+	a.operator = operator.New(operator.Parts{Source: a.source, Work: work, Workers: 2, Metrics: metrics, Log: zap.New(core)})
+	a.api = httpapi.New(a.operator, metrics, zap.New(core))
 	a.secret = write(t, filepath.Join(t.TempDir(), "secret"), "planted-s3cret\n")
 	var err error
 	if a.api.WebhookSecret, err = httpapi.OpenSecretFile(a.secret, zap.NewNop()); err != nil {
@@ -80,8 +84,8 @@ func start(t *testing.T, targets ...k8s.Target) *api {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		a.queue.Close(ctx)
-		a.api.Close()
+		a.operator.CloseQueue(ctx)
+		a.operator.Stop()
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
@@ -175,7 +179,7 @@ func TestClientThatGoesAwayCancelsNothing(t *testing.T) {
 		resp.Body.Close()
 		t.Fatal("the client was to give up")
 	}
-	if running := a.queue.Stats().Running; running != 1 {
+	if running := a.operator.Stats().Running; running != 1 {
 		t.Errorf("%d groups run after the client went away", running)
 	}
 	close(a.release)
@@ -222,12 +226,12 @@ func TestShutdownAnswersWhoWaits(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		answered <- string(body)
 	}()
-	for a.queue.Stats().Running < 2 {
+	for a.operator.Stats().Running < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := a.queue.Close(ctx); !errors.Is(err, context.Canceled) {
+	if err := a.operator.CloseQueue(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("close: %v", err)
 	}
 	body := <-answered

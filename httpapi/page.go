@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kainlite/gitops-operator/history"
+	"github.com/kainlite/gitops-operator/internal/text"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/mask"
 	"github.com/kainlite/gitops-operator/page"
@@ -61,13 +62,13 @@ type state struct {
 // look returns the state. The version is read first: the answer may know more
 // than it says, never less.
 func (a *API) look(ctx context.Context) state {
-	s := state{history: a.History.Version()}
-	if !a.source.Ready() {
-		s.starting = a.starting()
+	s := state{history: a.operator.History().Version()}
+	if !a.operator.Ready() {
+		s.starting = a.operator.Starting()
 		return s
 	}
-	s.snapshot = a.List(ctx)
-	s.stale = a.notes.stale()
+	s.snapshot = a.operator.List(ctx)
+	s.stale = a.operator.Stale()
 	return s
 }
 
@@ -154,7 +155,7 @@ func (a *API) deployments(s state) page.Deployments {
 	d := page.Deployments{Starting: shown(s.starting), Stale: shown(s.stale), Deployments: []page.Deployment{}, Untracked: []page.Untracked{}}
 	links := page.Links{}
 	for _, t := range s.snapshot.Targets {
-		d.Deployments = append(d.Deployments, deployment(t, a.History.Of(t.Key()), links))
+		d.Deployments = append(d.Deployments, deployment(t, a.operator.History().Of(t.Key()), links))
 	}
 	rank := map[string]int{}
 	for i, known := range page.States {
@@ -168,16 +169,16 @@ func (a *API) deployments(s state) page.Deployments {
 }
 
 // shown is a text as people may see it.
-func shown(s string) string { return printable(mask.Text(s)) }
+func shown(s string) string { return text.Printable(mask.Text(s)) }
 
 func deployment(t k8s.Target, e history.Entry, links page.Links) page.Deployment {
 	d := page.Deployment{
-		Namespace: t.Namespace, Name: t.Name, Image: printable(t.Container), RunningTag: printable(t.Version),
+		Namespace: t.Namespace, Name: t.Name, Image: text.Printable(t.Container), RunningTag: text.Printable(t.Version),
 		ManifestCommit: e.Change.Commit, ManifestCommitURL: links.To(e.Change.Repository, e.Change.Commit),
 		ChangedAt: e.Change.At.UTC().Round(0),
 	}
 	if image := t.Container + ":" + t.Version; mask.Value(image) != image { // wherever its colons are
-		d.Image, d.RunningTag = printable(mask.Value(image)), ""
+		d.Image, d.RunningTag = text.Printable(mask.Value(image)), ""
 	}
 	for _, name := range t.Unknown() {
 		d.Warnings = append(d.Warnings, "unknown annotation "+shown(name))
@@ -209,7 +210,7 @@ func deployment(t k8s.Target, e history.Entry, links page.Links) page.Deployment
 // passes is how the last passes went.
 func (a *API) passes() page.Passes {
 	p := page.Passes{Passes: []page.Pass{}}
-	for _, q := range a.History.Passes() {
+	for _, q := range a.operator.History().Passes() {
 		p.Passes = append(p.Passes, page.Pass{
 			StartedAt: q.Began.UTC().Round(0), Seconds: q.Took.Seconds(),
 			Patched: q.Count[reconcile.ActionPatched], UpToDate: q.Count[reconcile.ActionUpToDate], Skipped: q.Count[reconcile.ActionSkipped],

@@ -147,10 +147,10 @@ func TestDeploymentsAreShownFailingOnesFirst(t *testing.T) {
 	a := start(t, ok, off, bad, fresh, wrong, on)
 	a.source.snapshot.Untracked = []k8s.Untracked{{Namespace: "shop", Name: "till", Reason: "missing annotation x\x1b[2J"}}
 	asked := time.Now().Add(-2 * time.Second)
-	a.api.History.Report(ok, reconcile.Result{Action: "patched", Message: "moved", Head: head, Want: head, Commit: commit}, asked)
-	a.api.History.Report(ok, reconcile.Result{Action: "up_to_date", Message: "there", Head: head, Want: head}, asked)
-	a.api.History.Report(bad, reconcile.Result{Action: "failed", Message: "no\u202e <b>\x1b[2J"}, asked)
-	a.api.History.Report(on, reconcile.Skipped(on), asked) // when it was off
+	a.operator.History().Report(ok, reconcile.Result{Action: "patched", Message: "moved", Head: head, Want: head, Commit: commit}, asked)
+	a.operator.History().Report(ok, reconcile.Result{Action: "up_to_date", Message: "there", Head: head, Want: head}, asked)
+	a.operator.History().Report(bad, reconcile.Result{Action: "failed", Message: "no\u202e <b>\x1b[2J"}, asked)
+	a.operator.History().Report(on, reconcile.Skipped(on), asked) // when it was off
 
 	d := a.deployments()
 	got := ""
@@ -189,7 +189,7 @@ func TestDeploymentsAreShownFailingOnesFirst(t *testing.T) {
 		t.Error("the page does not show the same")
 	}
 	a.source.snapshot.Targets = []k8s.Target{fresh}
-	if a.deployments(); a.api.History.Of(ok.Key()) != (history.Entry{}) {
+	if a.deployments(); a.operator.History().Of(ok.Key()) != (history.Entry{}) {
 		t.Error("what is gone is remembered")
 	}
 }
@@ -277,9 +277,9 @@ func TestPageIsGuarded(t *testing.T) {
 		{[]string{"Authorization", basic, "Origin", a.url, "Sec-Fetch-Site", "cross-site"}, 403},
 		{[]string{"Origin", a.url}, 401},
 	} {
-		passes := len(a.api.History.Passes())
+		passes := len(a.operator.History().Passes())
 		resp, body := a.ask("POST", "/reconcile?wait=1m", from.headers...)
-		if ran := len(a.api.History.Passes()) > passes; resp.StatusCode != from.code || ran != (from.code == 200) {
+		if ran := len(a.operator.History().Passes()) > passes; resp.StatusCode != from.code || ran != (from.code == 200) {
 			t.Errorf("%q: %s, a pass ran: %t, %s", from.headers, resp.Status, ran, body)
 		}
 	}

@@ -121,8 +121,8 @@ func limit(next http.Handler) http.Handler {
 		defer bounded.begin()
 		if req.ContentLength != 0 {
 			control.SetReadDeadline(time.Now().Add(bodyTime))
-			if req.URL.Path != webhookPath { // which reads it
-				if _, ok := readBody(bounded, req, maxBody); !ok {
+			if bound := routeOf(req.URL.Path).body; bound > 0 {
+				if _, ok := readBody(bounded, req, bound); !ok {
 					return
 				}
 				control.SetReadDeadline(time.Time{})

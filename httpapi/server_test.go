@@ -266,7 +266,7 @@ func TestWebhooksTakeTurns(t *testing.T) {
 	const head = "POST /webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\nContent-Type: application/json\r\n"
 	handler := func(w http.ResponseWriter, req *http.Request) { a.webhook(w, req) }
 	withServer(t, handler, func(t *testing.T, connect func() *client) {
-		a = New(nil, nil, nil, zap.NewNop())
+		a = New(nil, nil, zap.NewNop())
 		a.WebhookSecret = secret
 		var all sync.WaitGroup
 		ask := func(request, status string, after time.Duration) {

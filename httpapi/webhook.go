@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/kainlite/gitops-operator/internal/text"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/webhook"
 )
@@ -24,35 +24,6 @@ const (
 	webhooksAtOnce   = 8
 	webhookTurnAfter = 10 * time.Second
 )
-
-// background is the passes that nobody waits for.
-type background struct {
-	mu     sync.Mutex
-	closed bool
-	wg     sync.WaitGroup
-}
-
-// start runs f, or returns false when the end has begun.
-func (b *background) start(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return false
-	}
-	b.wg.Go(f)
-	return true
-}
-
-func (b *background) close() {
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
-	b.wg.Wait()
-}
-
-// Close waits for the passes that webhooks started. They end when the queue is
-// closed.
-func (a *API) Close() { a.background.close() }
 
 // webhook reconciles the Deployments whose application was pushed, and does not
 // wait for that.
@@ -78,26 +49,20 @@ func (a *API) webhook(w http.ResponseWriter, req *http.Request) {
 		accept(w, 0, event.Ignored)
 		return
 	}
-	if !a.source.Ready() {
-		fail(w, http.StatusServiceUnavailable, a.starting())
+	if !a.operator.Ready() {
+		fail(w, http.StatusServiceUnavailable, a.operator.Starting())
 		return
 	}
-	targets, why := pushed(a.List(req.Context()), *event.Push)
+	targets, why := pushed(a.operator.List(req.Context()), *event.Push)
 	if len(targets) == 0 {
-		a.log.Debug("webhook: nothing to do: " + printable(why))
+		a.log.Debug("webhook: nothing to do: " + text.Printable(why))
 		accept(w, 0, why)
 		return
 	}
-	a.log.Info(fmt.Sprintf("webhook: %s was pushed: Deployments to reconcile: %d", printable(event.Push.Repository), len(targets)),
+	a.log.Info(fmt.Sprintf("webhook: %s was pushed: Deployments to reconcile: %d", text.Printable(event.Push.Repository), len(targets)),
 		zap.String("branch", event.Push.Branch))
-	ctx := context.WithoutCancel(req.Context())
-	started := a.background.start(func() {
-		if _, err := a.Pass(ctx, targets); err != nil {
-			a.log.Warn("webhook: no pass", zap.Error(err))
-		}
-	})
-	if !started {
-		fail(w, http.StatusServiceUnavailable, "the operator is shutting down")
+	if err := a.operator.PassInBackground(req.Context(), "webhook", targets); err != nil {
+		fail(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	accept(w, len(targets), "")

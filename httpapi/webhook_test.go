@@ -92,7 +92,7 @@ func TestWebhookReconcilesJustWhatWasPushed(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d %s", test.name, code, answer, test.code, test.answer)
 		}
 	}
-	a.api.Close()
+	a.operator.WaitForBackground()
 	for message, want := range map[string]int{
 		"pass: ":                       4,
 		"pass: 2 patched":              2,
@@ -165,10 +165,10 @@ func TestPassOfAWebhookIsWaitedForAtTheEnd(t *testing.T) {
 	}
 	closed := make(chan struct{})
 	go func() {
-		a.api.Close()
+		a.operator.WaitForBackground()
 		close(closed)
 	}()
-	for a.queue.Stats().Running == 0 {
+	for a.operator.Stats().Running == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	select {

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,7 +64,8 @@ func (s *stage) pass(targets []k8s.Target, want string) {
 	for i, t := range targets {
 		jobs[i] = reconcile.Job{Target: t, Since: now}
 	}
-	s.reconciler.Group(s.T.Context(), jobs, func(_ int, r reconcile.Result, _ time.Duration) {
+	s.reconciler.Group(s.T.Context(), jobs, func(_ context.Context, _ int, o reconcile.Outcome) {
+		r := o.Result
 		if r.Action != want {
 			s.T.Errorf("%s: %s", r.Deployment, strings.TrimSpace(r.Message))
 		}

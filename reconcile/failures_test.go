@@ -164,7 +164,7 @@ func TestLogLinesNameTheRequest(t *testing.T) {
 	for _, target := range targets {
 		jobs = append(jobs, reconcile.Job{Target: target, Since: time.Now(), LogFields: []zapcore.Field{zap.String("request_id", "of "+target.Name)}})
 	}
-	s.reconciler.Group(t.Context(), jobs, func(int, reconcile.Result, time.Duration) {})
+	s.reconciler.Group(t.Context(), jobs, func(context.Context, int, reconcile.Outcome) {})
 	for _, e := range logs.All() {
 		if got := e.ContextMap(); got["request_id"] != fmt.Sprintf("of %s", got["deployment"]) {
 			t.Errorf("%s: %v", e.Message, got)

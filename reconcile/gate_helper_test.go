@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -85,7 +86,7 @@ func (g *gateStage) look(targets ...k8s.Target) []reconcile.Result {
 	}
 	results := make([]reconcile.Result, len(targets))
 	again := make([]time.Duration, len(targets))
-	g.reconciler.Group(g.T.Context(), jobs, func(i int, r reconcile.Result, a time.Duration) { results[i], again[i] = r, a })
+	g.reconciler.Group(g.T.Context(), jobs, func(_ context.Context, i int, o reconcile.Outcome) { results[i], again[i] = o.Result, o.Again })
 	g.again = map[string]time.Duration{}
 	for i, t := range targets {
 		if again[i] > 0 {

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,8 @@ func TestWhoHangsForEverFails(t *testing.T) {
 		for i := range jobs {
 			jobs[i].Since = time.Now() // as the queue does when a job is due again
 		}
-		r.Group(t.Context(), jobs, func(i int, res reconcile.Result, later time.Duration) {
+		r.Group(t.Context(), jobs, func(_ context.Context, i int, o reconcile.Outcome) {
+			res, later := o.Result, o.Again
 			if i == 0 {
 				blog, again = res, later
 			}

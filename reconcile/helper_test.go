@@ -81,7 +81,8 @@ func (s *stage) runWith(r *reconcile.Reconciler, targets ...k8s.Target) []reconc
 	results := make([]reconcile.Result, len(targets))
 	times := make([]int, len(targets))
 	var mu sync.Mutex
-	r.Group(s.T.Context(), jobs, func(i int, res reconcile.Result, _ time.Duration) {
+	r.Group(s.T.Context(), jobs, func(_ context.Context, i int, o reconcile.Outcome) {
+		res := o.Result
 		mu.Lock()
 		defer mu.Unlock()
 		results[i] = res

@@ -18,9 +18,6 @@ type Observer interface {
 	// alone. ctx is the group's. It is not called for all: where there are many,
 	// only for those that it is needed for.
 	Began(ctx context.Context, t k8s.Target) func(context.Context) context.Context
-	// Ended tells of a Deployment that got a result, or was put off. ctx is of
-	// what Began returned, or the group's.
-	Ended(ctx context.Context, e Ending)
 	// Pushed tells of a push of so many commits, and how it went.
 	Pushed(commits int, err error)
 	// Retried tells that work is done again, for one of the reasons below.
@@ -34,24 +31,6 @@ const (
 	RetryBranchMoved = "branch_moved"
 	RetryMirror      = "mirror"
 )
-
-// Ending is how the work on a Deployment ended.
-type Ending struct {
-	Target k8s.Target
-	Begin  time.Time // of the group
-	Begun  bool      // Began was called for it
-	Action string    // ActionPending: it was put off
-	Reason string    // of a failure: one of Reasons
-	// Message is what the result says, for people.
-	Message string
-	// Head is the application's commit, and Seen when it was looked up; empty if
-	// that was not reached.
-	Head string
-	Seen time.Time
-	// Behind says that the manifest does not have Head's tag; false if that is
-	// not known.
-	Behind bool
-}
 
 // Work is what was done for one group.
 type Work struct {
@@ -70,10 +49,9 @@ type nobody struct{}
 func (nobody) Began(context.Context, k8s.Target) func(context.Context) context.Context {
 	return func(ctx context.Context) context.Context { return ctx }
 }
-func (nobody) Ended(context.Context, Ending) {}
-func (nobody) Pushed(int, error)             {}
-func (nobody) Retried(string)                {}
-func (nobody) Worked(context.Context, Work)  {}
+func (nobody) Pushed(int, error)            {}
+func (nobody) Retried(string)               {}
+func (nobody) Worked(context.Context, Work) {}
 
 // Reasons are what failures are counted by.
 var Reasons = []string{reasonAnnotations, reasonSecret, "auth", "host_key", "repository_missing", "branch_missing", "empty_repository",
@@ -162,18 +140,15 @@ func (d *deployment) in(ctx context.Context) context.Context {
 	return d.own(ctx)
 }
 
-// ended tells of a deployment.
-func (g *group) ended(d *deployment, res Result, again time.Duration) {
-	e := Ending{Target: d.target, Begin: g.began, Begun: d.own != nil, Action: res.Action, Reason: d.reason, Message: res.Message,
-		Head: d.head, Seen: d.seen, Behind: d.behind != ""}
-	if again > 0 {
-		e.Action = ActionPending
-	}
-	ctx := g.ctx
+// outcome is the deployment's, whose result is known, or which was put off; with
+// the context that tells of it.
+func (d *deployment) outcome(res Result, again time.Duration) (context.Context, Outcome) {
+	ctx := d.group.ctx
 	if d.own != nil {
 		ctx = d.own(ctx)
 	}
-	g.Observer.Ended(ctx, e)
+	return ctx, Outcome{Target: d.target, Result: res, Again: again, Begin: d.group.began, Begun: d.own != nil,
+		Reason: d.reason, Seen: d.seen, Behind: d.behind != ""}
 }
 
 // worked tells of the group, whose repository failed with err, or did not.

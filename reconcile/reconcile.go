@@ -97,11 +97,9 @@ type Job struct {
 	Requested time.Time
 }
 
-// Group brings the Deployments of one group up to date and reports each by its
-// index, as soon as its result is known. With again, a Deployment has no result
-// yet: it waits for its image, and is to be given to Group again after that
-// time.
-func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res Result, again time.Duration)) {
+// Group brings the Deployments of one group up to date and tells done of each, as
+// soon as its outcome is known.
+func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 	if len(jobs) == 0 {
 		return
 	}
@@ -110,7 +108,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done func(i int, res
 	g.ctx = context.WithoutCancel(ctx)
 	g.memory = r.memories.of(jobs[0].Target.Spec.Group(), g.began)
 	for i, j := range jobs {
-		report := func(res Result, again time.Duration) { done(i, res, again) }
+		report := func(ctx context.Context, o Outcome) { done(ctx, i, o) }
 		g.deployments = append(g.deployments, &deployment{group: g, job: j, target: j.Target, report: report})
 	}
 	slices.SortFunc(g.deployments, func(a, b *deployment) int {
@@ -197,7 +195,7 @@ type deployment struct {
 	from   string          // the tag that it replaces
 	err    error           // why the file cannot be changed for it
 	reason string          // of a failure
-	report func(Result, time.Duration)
+	report func(context.Context, Outcome)
 	ended  bool
 	result Result        // once ended
 	again  time.Duration // with which it was put off
@@ -207,8 +205,7 @@ type deployment struct {
 func (d *deployment) end(res Result, again time.Duration) {
 	res.Head, res.Want = d.head, d.want
 	d.ended, d.result, d.again = true, res, again
-	d.group.ended(d, res, again)
-	d.report(res, again)
+	d.report(d.outcome(res, again))
 }
 
 // upToDate ends a deployment that has nothing to change.

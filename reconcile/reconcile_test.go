@@ -195,7 +195,8 @@ func TestShutdownIsSaidInPlainWords(t *testing.T) {
 	}()
 	var results []reconcile.Result
 	var mu sync.Mutex
-	s.reconciler.Group(ctx, []reconcile.Job{{Target: targets[0], Since: time.Now()}, {Target: targets[1], Since: time.Now()}}, func(_ int, r reconcile.Result, _ time.Duration) {
+	s.reconciler.Group(ctx, []reconcile.Job{{Target: targets[0], Since: time.Now()}, {Target: targets[1], Since: time.Now()}}, func(_ context.Context, _ int, o reconcile.Outcome) {
+		r := o.Result
 		mu.Lock()
 		defer mu.Unlock()
 		results = append(results, r)

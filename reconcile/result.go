@@ -1,6 +1,9 @@
 package reconcile
 
 import (
+	"context"
+	"time"
+
 	"github.com/kainlite/gitops-operator/k8s"
 )
 
@@ -28,6 +31,28 @@ type Result struct {
 	Want   string `json:"-"` // the tag that Head asks for
 	Commit string `json:"-"` // the manifests commit that was pushed
 }
+
+// Outcome is how the work on a Deployment ended, or was put off.
+type Outcome struct {
+	Target k8s.Target
+	Result Result
+	// Again, if positive, says that the Deployment has no result yet: it waits for
+	// its image, as Result says, and is to be given to Group again after this time.
+	Again time.Duration
+	Begin time.Time // of the work on its group; zero: none was done
+	Begun bool      // the Observer's Began was called for it
+	// Reason is that of a failure: one of Reasons.
+	Reason string
+	// Seen is when Result.Head was looked up; zero if that was not reached.
+	Seen time.Time
+	// Behind says that the manifest does not have Head's tag; false if that is
+	// not known.
+	Behind bool
+}
+
+// Done is told of the outcome of a job, by its index. ctx is of what the
+// Observer's Began returned for the Deployment, or the group's.
+type Done func(ctx context.Context, i int, o Outcome)
 
 func patched(t k8s.Target, from, to string, dryRun bool) Result {
 	r := result(t, ActionPatched, "success", "patched successfully to version "+to)

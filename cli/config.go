@@ -1,38 +1,32 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"os"
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/kainlite/gitops-operator/builds"
-	"github.com/kainlite/gitops-operator/gitcli"
-	"github.com/kainlite/gitops-operator/k8s"
-	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/internal/procguard"
+	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
 
-// Settings are the flags that serve and reconcile share.
-type Settings struct {
-	From      string
-	Cluster   k8s.ClusterOptions
-	Policy    k8s.SecretPolicy
-	Git       gitcli.Options
-	Workers   int
-	Wait      reconcile.Wait
-	GitHubAPI string
-	Insecure  []string
-	DryRun    bool
-	Events    bool // write Kubernetes Events
+// Config is what the flags of a command say. The zero Serve is of commands
+// without an HTTP API.
+type Config struct {
+	Operator  operator.Options
+	Serve     Serve
 	LogLevel  string
 	LogFormat string
-	// MetricsPerDeployment adds series for each Deployment.
-	MetricsPerDeployment bool
 }
 
-// Define defines their flags.
-func (s *Settings) Define(fs *Flags) {
+// Define defines the flags that serve and reconcile share.
+func (c *Config) Define(fs *Flags) {
+	s := &c.Operator
 	fs.StringVar(&s.From, "from", "", "take Deployments and Secrets from YAML files (`PATH`: a file, or every .yaml and .yml below a folder) instead of a cluster")
 	fs.StringVar(&s.Cluster.Kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default: in a cluster that one, else KUBECONFIG or ~/.kube/config)")
 	fs.StringVar(&s.Cluster.Context, "context", "", "`NAME` of the kubeconfig's context")
@@ -51,15 +45,16 @@ func (s *Settings) Define(fs *Flags) {
 	fs.List(&s.Insecure, "insecure-registry", "registry `HOST` that may be asked over plain http (repeatable; loopback always may)")
 	fs.StringVar(&s.Git.Author.Name, "author-name", envOr("DEFAULT_FROM_NAME", "GitOps Operator"), "commit author; also DEFAULT_FROM_NAME")
 	fs.StringVar(&s.Git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
-	fs.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&s.LogFormat, "log-format", "json", "json or console; logs go to standard error")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", "json", "json or console; logs go to standard error")
 	fs.BoolVar(&s.MetricsPerDeployment, "metrics-per-deployment", false, "metrics for each Deployment too")
 	fs.BoolVar(&s.Events, "events", false, "write Kubernetes Events about the Deployments, for kubectl describe; needs the right to")
 	fs.BoolVar(&s.DryRun, "dry-run", false, "do everything but push")
 }
 
 // Check adds what is wrong with the values to the flags' faults.
-func (s *Settings) Check(fs *Flags) {
+func (c *Config) Check(fs *Flags) {
+	s := c.Operator
 	if s.Workers < 1 {
 		fs.Faultf("--workers is %d: use 1 or more", s.Workers)
 	}
@@ -85,7 +80,7 @@ func (s *Settings) Check(fs *Flags) {
 			fs.Faultf("--%s is %q: use a value without <, > and line breaks", name, value)
 		}
 	}
-	if _, err := telemetry.NewLogger(io.Discard, s.LogLevel, s.LogFormat); err != nil {
+	if _, err := telemetry.NewLogger(io.Discard, c.LogLevel, c.LogFormat); err != nil {
 		fs.Faultf("%s", err)
 	}
 	if s.From != "" && (s.Cluster.Kubeconfig != "" || s.Cluster.Context != "") {
@@ -101,4 +96,21 @@ func envOr(name, otherwise string) string {
 		return v
 	}
 	return otherwise
+}
+
+// start prepares the process and starts an operator, which logs to stderr. The
+// error says why it could not.
+func (c *Config) start(ctx context.Context, version string, stderr io.Writer) (*operator.Operator, *zap.Logger, error) {
+	log, err := telemetry.NewLogger(stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := procguard.Guard(); err != nil {
+		return nil, nil, err
+	}
+	opt := c.Operator
+	opt.Version, opt.Revision = versions(version)
+	opt.Log = log
+	o, err := operator.Start(ctx, opt)
+	return o, log, err
 }

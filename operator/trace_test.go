@@ -1,4 +1,4 @@
-package main
+package operator_test
 
 import (
 	"bytes"
@@ -177,16 +177,14 @@ func TestATraceTellsTheWholePass(t *testing.T) {
 				"lost": {"app_repository": w.Server.URL("kainlite/blog.git"), "image_name": image},
 			})
 			var log bytes.Buffer
-			o, err := start(t.Context(), s, &log)
-			if err != nil {
-				t.Fatal(err)
-			}
+			s.Log = logTo(t, &log, "info", "json")
+			o := start(t, s)
 			const trace = "0af7651916cd43dd8448eb211c80319c"
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/reconcile", nil)
 			req.Header.Set("Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
 			req.Header.Set("X-Request-Id", "deploy-1")
 			answer := httptest.NewRecorder()
-			o.api.Handler().ServeHTTP(answer, req)
+			o.handler.ServeHTTP(answer, req)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			if _, err := slack.WaitFor(ctx, 1); err != nil {
@@ -194,7 +192,7 @@ func TestATraceTellsTheWholePass(t *testing.T) {
 			}
 			ask(t, o, "/health", "probe")
 			ask(t, o, "/metrics", "scrape")
-			o.stop()
+			o.Stop()
 
 			want := `GET /reconcile deploy-1
   group
@@ -216,7 +214,7 @@ func TestATraceTellsTheWholePass(t *testing.T) {
 			if got := r.tree(trace); got != want {
 				t.Errorf("got:\n%s\nwant:\n%s\nanswer: %s\nlog: %s", got, want, answer.Body, &log)
 			}
-			if r.about["service.name"] != "gitops-operator" || r.about["service.version"] == "" {
+			if r.about["service.name"] != "gitops-operator" || r.about["service.version"] != "v1.2.3" {
 				t.Errorf("resource %v", r.about)
 			}
 			secrets := []string{"hunter2", "robot", "c2VjcmV0LXdlYmhvb2s", "/services/", "PRIVATE KEY"}
@@ -241,17 +239,14 @@ func TestAGroupIsLinkedToAllItsRequests(t *testing.T) {
 	w := world.New(t)
 	w.App("kainlite/blog")
 	w.Commit("kainlite/manifests", map[string]string{"blog.yaml": world.Manifest("blog", "kainlite/blog:old")})
-	o, err := start(t.Context(), stageOf(t, w, map[string]map[string]string{"blog": nil}), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := start(t, stageOf(t, w, map[string]map[string]string{"blog": nil}))
 	// The first holds the group; the others share the next round.
 	w.Server.Stall("", true)
 	var asked sync.WaitGroup
 	asked.Go(func() { ask(t, o, "/reconcile", "one") })
 	until(t, "the first is under way", func() bool { return w.Server.Stats().UploadPacks > 0 })
 	asked.Go(func() { ask(t, o, "/reconcile", "two") })
-	until(t, "the second waits", func() bool { return o.queue.Stats().Pending == 1 })
+	until(t, "the second waits", func() bool { return o.Stats().Pending == 1 })
 	asked.Go(func() { ask(t, o, "/reconcile", "three") })
 	// Nothing shows that the third has joined but its place in the queue's job.
 	until(t, "the third waits", func() bool {
@@ -259,7 +254,7 @@ func TestAGroupIsLinkedToAllItsRequests(t *testing.T) {
 	})
 	w.Server.Stall("", false)
 	asked.Wait()
-	o.stop()
+	o.Stop()
 
 	names := map[string]string{} // of requests, by span
 	for _, s := range r.spans {
@@ -306,16 +301,14 @@ func TestADeadEndpointCostsNothing(t *testing.T) {
 				w.Commit("kainlite/manifests", map[string]string{"blog.yaml": world.Manifest("blog", "kainlite/blog:old")})
 				var log bytes.Buffer
 				s := stageOf(t, w, map[string]map[string]string{"blog": nil})
-				o, err := start(t.Context(), s, &log)
-				if err != nil {
-					t.Fatal(err)
-				}
+				s.Log = logTo(t, &log, "info", "json")
+				o := start(t, s)
 				for range 3 {
 					if body := ask(t, o, "/reconcile", "x"); strings.Contains(body, "failed") {
 						t.Error(body)
 					}
 				}
-				o.stop()
+				o.Stop()
 				if n := strings.Count(log.String(), "traces are not delivered"); n != 1 {
 					t.Errorf("%d lines about traces, want 1:\n%s", n, &log)
 				}
@@ -339,12 +332,11 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 			t.Setenv(set[0], set[1])
 			w := world.New(t)
 			var log bytes.Buffer
-			o, err := start(t.Context(), stageOf(t, w, map[string]map[string]string{"blog": nil}), &log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer o.stop()
-			if o.tracing != nil {
+			s := stageOf(t, w, map[string]map[string]string{"blog": nil})
+			s.Log = logTo(t, &log, "info", "json")
+			o := start(t, s)
+			defer o.Stop()
+			if o.Metrics().Transport("x")(http.DefaultTransport) != http.DefaultTransport {
 				t.Error("there are traces")
 			}
 			if wants := strings.HasPrefix(name, "unknown"); wants != strings.Contains(log.String(), "no traces: OTEL_") {

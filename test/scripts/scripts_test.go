@@ -1,4 +1,5 @@
-package main
+// Package scripts holds the end-to-end stories: see TestStories.
+package scripts
 
 import (
 	"bufio"
@@ -6,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,23 +14,19 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kainlite/gitops-operator/cli"
-	"github.com/kainlite/gitops-operator/k8s"
-	"github.com/kainlite/gitops-operator/queue"
-	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/test/gitrepo"
 	"github.com/kainlite/gitops-operator/test/gitserver"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gitops-operator": main})
+	testscript.Main(m, map[string]func(){"gitops-operator": func() { os.Exit(cli.Main("dev")) }})
 }
 
-// TestStories runs test/scripts: each is a story about the program as people
+// TestStories runs the .txtar files here: each is a story about the program as people
 // use it. Beside testscript's own commands there are:
 //
 //	commit REPO DIR     commit the files of DIR to REPO's branch master (made if need be); $REPO_HEAD is the commit
@@ -47,7 +43,7 @@ func TestMain(m *testing.M) {
 // $GIT expanded, and hold the SSH key as Secret gitops-operator/ssh-key.
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "test/scripts",
+		Dir:                 ".",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setUpStory,
@@ -183,68 +179,4 @@ func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(ts.Value(operators).(map[string]func() error)["operator"]())
-}
-
-// A job may have waited for its image while its Deployment was switched off,
-// moved to another repository, or deleted: what counts is how it is now.
-func TestJobsAreDoneForDeploymentsAsTheyAreNow(t *testing.T) {
-	const deployment = `---
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: %s
-  annotations:
-    gitops.operator.enabled: "%s"
-    gitops.operator.app_repository: git@127.0.0.1:kainlite/blog.git
-    gitops.operator.manifest_repository: git@127.0.0.1:kainlite/manifests.git
-    gitops.operator.deployment_path: x.yaml
-    gitops.operator.image_name: kainlite/blog
-    gitops.operator.ssh_key_name: key
-    gitops.operator.ssh_key_namespace: keys
-`
-	file := filepath.Join(t.TempDir(), "cluster.yaml")
-	write := func(names ...string) {
-		text := ""
-		for _, name := range names {
-			name, enabled, _ := strings.Cut(name, "=")
-			text += fmt.Sprintf(deployment, name, enabled)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("paused=true", "gone=true", "moved=true")
-	s := cli.Settings{From: file, Workers: 1, Wait: reconcile.Wait{First: time.Second, Max: time.Second}, LogLevel: "error", LogFormat: "json"}
-	s.Git.CacheDir = t.TempDir()
-	o, err := start(t.Context(), s, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer o.stop()
-	var jobs []queue.Job[k8s.Target]
-	for _, target := range o.api.List(t.Context()).Targets {
-		group := target.Spec.Group()
-		if target.Name == "moved" {
-			group = "another"
-		}
-		jobs = append(jobs, queue.Job[k8s.Target]{Key: target.Key(), Group: group, Value: target})
-	}
-	write("paused=false", "moved=true")
-	pass, err := o.queue.Submit(jobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	results, _, err := pass.Wait(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, want := range map[string]string{
-		"default/paused": "Deployment paused is disabled (gitops.operator.enabled=false)",
-		"default/gone":   "Deployment gone failed: it is not tracked any more: see /status",
-		"default/moved":  "Deployment moved failed: its manifests repository, branch or key changed meanwhile; the next pass goes on with the new one",
-	} {
-		if got := results[key].Message; got != want {
-			t.Errorf("%s: got %q, want %q", key, got, want)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package procguard
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 
 func TestMemoryIsGuarded(t *testing.T) {
 	for range 2 { // the second time, the limit is there already
-		if err := guardMemory(); err != nil {
+		if err := Guard(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package procguard
 
 import (
 	"fmt"
@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guardMemory keeps what is in memory, keys and tokens among it, out of core
-// dumps and out of the reach of other processes of the same user. Children
-// inherit the limit; the rest holds for this process alone.
-func guardMemory() error {
+// Guard keeps the process's memory out of core dumps, and out of the reach of
+// ptrace and /proc for other processes of the same user. Child processes inherit
+// the limit on core dumps; the rest holds for this process alone. It may be
+// called more than once.
+func Guard() error {
 	// 1 and not 0: with 0, a core_pattern that is a pipe still gets a dump; with
 	// 1, neither a pipe nor a file does.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {

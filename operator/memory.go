@@ -1,11 +1,24 @@
-package main
+package operator
 
 import (
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
 	"time"
 )
+
+// memoryLimit is how much memory, in bytes, Go may take before it collects
+// garbage more eagerly. It is not a hard limit.
+const memoryLimit = 192 << 20
+
+// limitMemory sets the limit, unless the environment does: a large manifest
+// leaves garbage that would double the peak.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
 
 // A large pass leaves much memory behind that Go would keep for the next one,
 // while the container is billed for it.

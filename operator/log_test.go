@@ -1,4 +1,4 @@
-package main
+package operator_test
 
 import (
 	"bytes"
@@ -18,14 +18,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kainlite/gitops-operator/cli"
-	"github.com/kainlite/gitops-operator/reconcile"
+	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/test/world"
 )
 
 // stageOf writes the Deployments and the key of a world as files, and returns
-// settings that take them from there.
-func stageOf(t *testing.T, w *world.World, deployments map[string]map[string]string) cli.Settings {
+// options that take them from there.
+func stageOf(t *testing.T, w *world.World, deployments map[string]map[string]string) operator.Options {
 	t.Helper()
 	cluster := t.TempDir()
 	put := func(name string, v any) {
@@ -47,19 +46,16 @@ func stageOf(t *testing.T, w *world.World, deployments map[string]map[string]str
 		put(name, map[string]any{"apiVersion": "apps/v1", "kind": "Deployment",
 			"metadata": map[string]any{"name": name, "annotations": w.Annotations(name, edit)}})
 	}
-	s := cli.Settings{From: cluster, Workers: 8, Wait: reconcile.Wait{First: time.Second, Max: time.Second}, LogLevel: "info", LogFormat: "json"}
-	s.Git.CacheDir, s.Git.Timeout = t.TempDir(), time.Minute
-	s.Git.Author.Name, s.Git.Author.Email = "GitOps Operator", "gitops-operator@localhost"
-	return s
+	return options(t, cluster)
 }
 
 // ask sends a request with a name and returns the answer.
-func ask(t *testing.T, o *operator, path, id string) string {
+func ask(t *testing.T, o served, path, id string) string {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	req.Header.Set("X-Request-Id", id)
 	w := httptest.NewRecorder()
-	o.api.Handler().ServeHTTP(w, req)
+	o.handler.ServeHTTP(w, req)
 	if w.Code != http.StatusOK {
 		t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 	}
@@ -68,21 +64,18 @@ func ask(t *testing.T, o *operator, path, id string) string {
 
 // logged runs the operator over one Deployment that changes, and one that
 // cannot, and returns its log.
-func logged(t *testing.T, edit func(*cli.Settings)) string {
+func logged(t *testing.T, level, format string) string {
 	t.Helper()
 	w := world.New(t)
 	w.App("kainlite/blog")
 	w.Commit("kainlite/manifests", map[string]string{"blog.yaml": world.Manifest("blog", "kainlite/blog:old")})
-	s := stageOf(t, w, map[string]map[string]string{"blog": nil, "lost": {"app_repository": w.Server.URL("kainlite/blog.git")}})
-	edit(&s)
+	opt := stageOf(t, w, map[string]map[string]string{"blog": nil, "lost": {"app_repository": w.Server.URL("kainlite/blog.git")}})
 	var log bytes.Buffer
-	o, err := start(t.Context(), s, &log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	opt.Log = logTo(t, &log, level, format)
+	o := start(t, opt)
 	ask(t, o, "/reconcile", "deploy-1")
 	ask(t, o, "/reconcile", "deploy-2")
-	o.stop()
+	o.Stop()
 	return log.String()
 }
 
@@ -91,7 +84,7 @@ var known = []string{"time", "level", "target", "msg", "request_id", "deployment
 	"args", "exit_code", "bytes", "from", "to", "path", "image", "host", "age", "deployments", "repeated", "stack", "value"}
 
 func TestLogLinesHaveTheirKeys(t *testing.T) {
-	text := logged(t, func(s *cli.Settings) { s.LogLevel = "debug" })
+	text := logged(t, "debug", "json")
 	commands := map[string]bool{}
 	for line := range strings.Lines(text) {
 		keys := topKeys(t, line)
@@ -174,7 +167,7 @@ func TestLogReadsWell(t *testing.T) {
 		t.Skip("no jq")
 	}
 	read := exec.Command(jq, "-R", "-r", `. as $line | try (fromjson | .time + " " + .msg + " " + .target) catch $line`)
-	read.Stdin = io.MultiReader(strings.NewReader("not JSON\n"), strings.NewReader(logged(t, func(*cli.Settings) {})))
+	read.Stdin = io.MultiReader(strings.NewReader("not JSON\n"), strings.NewReader(logged(t, "info", "json")))
 	out, err := read.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -193,7 +186,7 @@ $`)
 }
 
 func TestConsoleLogReadsWell(t *testing.T) {
-	text := logged(t, func(s *cli.Settings) { s.LogFormat = "console" })
+	text := logged(t, "info", "console")
 	want := regexp.MustCompile(`(?m)^\d{4}-\S+\tINFO\treconcile\tDeployment blog patched successfully to version [0-9a-f]{40}\t\{"deployment": "blog", "namespace": "default", "request_id": "deploy-1", .*"repository": "ssh://\S+", "branch": "master", .*"commit": "[0-9a-f]{40}"\}$`)
 	if !want.MatchString(text) || !strings.Contains(text, "\tINFO\thttpapi\tpass: 1 failed, 1 up_to_date\t{\"request_id\": \"deploy-2\", \"duration\": \"") {
 		t.Errorf("got:\n%s", text)

@@ -1,4 +1,4 @@
-package httpapi_test
+package operator_test
 
 import (
 	"context"
@@ -10,9 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/kainlite/gitops-operator/httpapi"
 	"github.com/kainlite/gitops-operator/k8s"
-	"github.com/kainlite/gitops-operator/queue"
+	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
@@ -28,33 +27,35 @@ func (l *late) Deployments(context.Context) (k8s.Snapshot, error) {
 	return k8s.Snapshot{Targets: l.targets}, nil
 }
 
+func parts(source operator.Source, work operator.Work) operator.Parts {
+	return operator.Parts{Source: source, Work: work, Workers: 1, Metrics: telemetry.NewMetrics(telemetry.MetricsOptions{}), Log: zap.NewNop()}
+}
+
 func TestPassesByThemselves(t *testing.T) {
 	const interval, passes = 5 * time.Minute, 200
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var at []time.Time
-		run := func(_ context.Context, _ string, jobs []queue.Job[k8s.Target], done func(int, queue.Outcome[reconcile.Result])) {
+		work := func(ctx context.Context, jobs []reconcile.Job, done reconcile.Done) {
 			mu.Lock()
 			at = append(at, time.Now())
 			mu.Unlock()
 			time.Sleep(time.Minute) // a pass takes its time, and puts off none
-			done(0, queue.Outcome[reconcile.Result]{})
+			done(ctx, 0, reconcile.Outcome{Target: jobs[0].Target})
 		}
-		q := queue.New(1, run, queue.Options[k8s.Target, reconcile.Result]{Failed: func(j queue.Job[k8s.Target], err error) reconcile.Result { return reconcile.Failed(j.Value, err) }})
-		source := &late{targets: []k8s.Target{target("default", "blog")}}
-		api := httpapi.New(source, q, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop())
+		blog := k8s.Target{Ref: k8s.Ref{Namespace: "default", Name: "blog"}, Spec: &k8s.Spec{Config: k8s.Config{Enabled: true, ManifestRepository: "blog"}}}
+		source := &late{targets: []k8s.Target{blog}}
+		o := operator.New(parts(source, work))
 		ctx, cancel := context.WithCancel(t.Context())
 		begin := time.Now()
 		var every sync.WaitGroup
-		every.Go(func() { api.Every(ctx, interval) })
+		every.Go(func() { o.Every(ctx, interval) })
 		time.Sleep(10*time.Second - time.Millisecond)
 		source.ready.Store(true)
 		time.Sleep(passes * interval)
 		cancel()
 		every.Wait()
-		if err := q.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		o.Stop()
 		if first := at[0].Sub(begin); first != 10*time.Second {
 			t.Errorf("the first pass came after %s", first)
 		}
@@ -77,12 +78,12 @@ func TestNoMorePassesAtTheEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			source := &late{}
 			source.ready.Store(ready)
-			q := queue.New(1, nil, queue.Options[k8s.Target, reconcile.Result]{Failed: func(queue.Job[k8s.Target], error) reconcile.Result { return reconcile.Result{} }})
-			defer q.Close(t.Context())
+			o := operator.New(parts(source, nil))
+			defer o.Stop()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			begin := time.Now()
-			httpapi.New(source, q, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop()).Every(ctx, time.Hour)
+			o.Every(ctx, time.Hour)
 			if took := time.Since(begin); took != 10*time.Second {
 				t.Errorf("ended after %s", took)
 			}

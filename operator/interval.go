@@ -1,4 +1,4 @@
-package httpapi
+package operator
 
 import (
 	"context"
@@ -15,8 +15,8 @@ const readyPoll = time.Second
 // are listed, until ctx ends. What is unfinished when the next is due goes on
 // and is joined by it. Intervals vary by a tenth, so that operators which were
 // started together do not stay so.
-func (a *API) Every(ctx context.Context, interval time.Duration) {
-	for !a.source.Ready() {
+func (o *Operator) Every(ctx context.Context, interval time.Duration) {
+	for !o.source.Ready() {
 		select {
 		case <-time.After(readyPoll):
 		case <-ctx.Done():
@@ -25,8 +25,8 @@ func (a *API) Every(ctx context.Context, interval time.Duration) {
 	}
 	for ctx.Err() == nil {
 		next, cancel := context.WithTimeout(ctx, interval*9/10+rand.N(interval/5))
-		if _, err := a.Pass(next, a.List(ctx).Targets); err != nil {
-			a.log.Warn("no pass", zap.Error(err))
+		if _, err := o.Pass(next, o.List(ctx).Targets); err != nil {
+			o.log.Warn("no pass", zap.Error(err))
 		}
 		<-next.Done()
 		cancel()

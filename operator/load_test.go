@@ -1,4 +1,4 @@
-package main
+package operator_test
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,26 +16,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kainlite/gitops-operator/cli"
 	"github.com/kainlite/gitops-operator/httpapi"
-	"github.com/kainlite/gitops-operator/k8s"
-	"github.com/kainlite/gitops-operator/queue"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/telemetry"
 	"github.com/kainlite/gitops-operator/test/world"
 )
-
-// submissions counts what a queue is asked.
-type submissions struct {
-	httpapi.Queue
-	count atomic.Int32
-}
-
-func (s *submissions) Submit(jobs []queue.Job[k8s.Target]) (*queue.Pass[reconcile.Result], error) {
-	p, err := s.Queue.Submit(jobs)
-	s.count.Add(1)
-	return p, err
-}
 
 // until waits for something that other goroutines bring about.
 func until(t *testing.T, what string, true func() bool) {
@@ -94,22 +78,19 @@ func TestManyRequestsAtOnceShareTwoRuns(t *testing.T) {
 		repos[fmt.Sprintf("kainlite/manifests-%d.git", i)] = true
 	}
 
-	s := cli.Settings{From: cluster, Workers: 8, Wait: reconcile.Wait{First: time.Second, Max: time.Second}, LogLevel: "error", LogFormat: "json"}
-	s.Git.CacheDir, s.Git.Timeout = t.TempDir(), 5*time.Minute
-	s.Git.Author.Name, s.Git.Author.Email = "GitOps Operator", "gitops-operator@localhost"
-	o, err := start(t.Context(), s, t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer o.stop()
-	counted := &submissions{Queue: o.queue}
+	opt := options(t, cluster)
+	opt.Git.Timeout = 5 * time.Minute
+	opt.Log = logTo(t, t.Output(), "error", "json")
+	o := start(t, opt)
+	defer o.Stop()
+	submitted := o.CountSubmits()
 	server, err := httpapi.Listen(t.Context(), httpapi.ServerOptions{Address: "127.0.0.1:0", Log: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() {
-		served <- server.Serve(httpapi.New(o.source, counted, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop()).Handler())
+		served <- server.Serve(httpapi.New(o.Operator, telemetry.NewMetrics(telemetry.MetricsOptions{}), zap.NewNop()).Handler())
 	}()
 	defer func() {
 		server.Shutdown(context.Background())
@@ -146,7 +127,7 @@ func TestManyRequestsAtOnceShareTwoRuns(t *testing.T) {
 	for range requests - 1 {
 		go func() { answered <- ask() }()
 	}
-	until(t, "all have asked", func() bool { return counted.count.Load() == requests })
+	until(t, "all have asked", func() bool { return submitted.Load() == requests })
 	begin := time.Now()
 	w.Server.Stall("", false)
 	for range requests {

@@ -1,4 +1,4 @@
-package main
+package operator_test
 
 import (
 	"bytes"
@@ -9,10 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/kainlite/gitops-operator/cli"
-	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/test/world"
 )
 
@@ -62,18 +59,13 @@ func TestPasswordsInAnnotationsAreShownNowhere(t *testing.T) {
 	put(good)
 
 	var log bytes.Buffer
-	s := cli.Settings{From: cluster, Workers: 1, Wait: reconcile.Wait{First: time.Second, Max: time.Second}, LogLevel: "debug", LogFormat: "json", DryRun: true}
-	s.Git.CacheDir, s.Git.Timeout = t.TempDir(), time.Minute
-	s.Git.Author.Name, s.Git.Author.Email = "GitOps Operator", "gitops-operator@localhost"
-	o, err := start(t.Context(), s, &log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler := o.api.Handler()
+	opt := options(t, cluster)
+	opt.Workers, opt.DryRun, opt.Log = 1, true, logTo(t, &log, "debug", "json")
+	o := start(t, opt)
 	get := func(path string) string {
 		t.Helper()
 		r := httptest.NewRecorder()
-		handler.ServeHTTP(r, httptest.NewRequest("GET", path, nil))
+		o.handler.ServeHTTP(r, httptest.NewRequest("GET", path, nil))
 		if r.Code != 200 {
 			t.Errorf("%s: %d %s", path, r.Code, r.Body)
 		}
@@ -99,7 +91,7 @@ func TestPasswordsInAnnotationsAreShownNowhere(t *testing.T) {
 			}
 		}
 	}
-	o.stop()
+	o.Stop()
 	answers["log"] = log.String()
 	for where, text := range answers {
 		for _, secret := range []string{planted, "ghp_0123456789"} {

@@ -1,9 +1,10 @@
-// Package sshd runs the system's OpenSSH server for tests, where it is
-// installed: what holds against the server in this process must hold against
-// the one that the world uses.
+// Package sshd runs OpenSSH's server for tests, where it is installed: what
+// holds against the server in this process must hold against the one that the
+// world uses.
 package sshd
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -19,7 +20,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-const program = "/usr/sbin/sshd"
+// program is the server that is run: what TEST_SSHD names, or the system's.
+func program() string { return cmp.Or(os.Getenv("TEST_SSHD"), "/usr/sbin/sshd") }
 
 // Server is a running sshd. It ends with the test.
 type Server struct {
@@ -32,6 +34,7 @@ type Server struct {
 // set, as it is in CI.
 func Start(t testing.TB, key ssh.PublicKey, config string) *Server {
 	t.Helper()
+	program := program()
 	if _, err := os.Stat(program); err != nil {
 		if os.Getenv("TEST_REQUIRE_SSHD") != "" {
 			t.Fatalf("%v, and TEST_REQUIRE_SSHD is set: install openssh-server", err)
@@ -65,7 +68,6 @@ HostKey %s/host
 AuthorizedKeysFile %s/authorized
 PidFile none
 StrictModes no
-UsePAM no
 PasswordAuthentication no
 PermitRootLogin yes
 AcceptEnv GIT_PROTOCOL

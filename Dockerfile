@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/go/pkg/mod \
 
 FROM alpine:3.24
 
-# On Alpine, git does not bring ssh. tini reaps what git and ssh leave behind.
+# On Alpine, git does not bring ssh; fast-import is a builtin of it. tini reaps what git and ssh leave behind.
 # OpenSSH refuses to run for a uid without a passwd entry, hence a named user.
 RUN apk add --no-cache ca-certificates git openssh-client-default tini && \
     addgroup -g 65532 gitops-operator && \

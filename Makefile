@@ -14,13 +14,20 @@ build: ## bin/gitops-operator
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '-s -w' -o bin/gitops-operator .
 
 .PHONY: test
-test: ## formatting, vet, and all tests; the first time, it builds an API server to test with
+test: ## formatting, vet, and all tests; the first time, it builds an API server to test with; says at the end what was left out
 	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	@if [ -z "$(RACE)" ]; then echo "no C compiler: the tests run without the race detector"; fi
 	@$(GO) run ./test/apiserver/install
-	TEST_REQUIRE_APISERVER=1 $(GO) test $(RACE) ./...
-	@$(MAKE) --no-print-directory deploycheck observabilitycheck
+	@TEST_REQUIRE_APISERVER=1 $(GO) run ./test/stages test $(RACE)
+
+.PHONY: test-full
+test-full: apiserver gitea ## what CI runs after `make test`: the newest git and OpenSSH, Gitea, the page, every fuzz target; says at the end what was left out
+	@TEST_REQUIRE_APISERVER=1 TEST_REQUIRE_GITEA=1 $(GO) run ./test/stages full $(RACE)
+
+.PHONY: newest
+newest: ## the newest git and OpenSSH for the tests, built once from Debian's newest sources, in the user's cache directory
+	@$(GO) run ./test/newest/install
 
 .PHONY: test-faults
 test-faults: ## the fault suite with its full counts, about half an hour; FAULTS_OUT=FILE writes them as Markdown
@@ -35,7 +42,7 @@ gitea: ## Gitea for the tests, built once from its module, in the user's cache d
 	@$(GO) run ./test/gitea/install
 
 .PHONY: test-gitea
-test-gitea: gitea ## the tests that need a real Gitea (without it, `make test` skips them)
+test-gitea: gitea ## the tests that need a real Gitea (without it, `make test` skips them; part of test-full)
 	TEST_REQUIRE_GITEA=1 $(GO) test $(RACE) -count=1 -timeout 20m ./test/gitea
 
 .PHONY: deploycheck
@@ -47,7 +54,7 @@ observabilitycheck: ## deploy/observability, with a real Prometheus where there 
 	cd test/observability && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: browsertest
-browsertest: ## the page, in a headless Chromium; SCREENSHOTS=DIR keeps pictures
+browsertest: ## the page, in a headless Chromium; SCREENSHOTS=DIR keeps pictures (part of test-full)
 	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: run
@@ -62,7 +69,7 @@ image: ## the container image, for this machine
 # At the end of its time, go's fuzzer now and then reports its own deadline as
 # a failure, with no input to blame: such a run is repeated. A finding is not.
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME
+fuzz: ## every fuzz target for FUZZTIME (part of test-full)
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	for dir in $$($(GO) list -f '{{.Dir}}' ./...); do \
 	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2); do \

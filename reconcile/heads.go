@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/kainlite/gitops-operator/gitcli"
 )
 
@@ -110,6 +112,12 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 	fetched := make(chan struct{})
 	running.Go(func() {
 		defer close(fetched)
+		defer func() {
+			if v := recover(); v != nil {
+				g.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+				failed = fmt.Errorf("internal error, please report it: %v", v)
+			}
+		}()
 		base, failed = g.mirror.Fetch(ctx)
 	})
 	apps := map[string][]*deployment{}

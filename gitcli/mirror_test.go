@@ -374,7 +374,7 @@ func TestPushIsLookedUpWithoutItsCommit(t *testing.T) {
 	if err := m.Push(t.Context(), base, mine[0]); err != nil {
 		t.Errorf("the push arrived, but: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(cache, "0", "*")); !slices.Equal(left, dirs) {
+	if left, _ := filepath.Glob(filepath.Join(cache, "0", "*")); len(left) != 0 {
 		t.Errorf("the cache holds %v", left)
 	}
 }

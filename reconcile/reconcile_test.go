@@ -382,7 +382,9 @@ func TestKilledGitLeavesTheNextPassCorrect(t *testing.T) {
 			targets, _ := s.apps("blog", "api")
 			if victim == "fetch" { // needs a mirror to fetch into, and something to fetch
 				s.wantActions(s.run(targets...), "patched patched")
-				s.Commit(manifests, map[string]string{"README": "x"})
+				if _, err := s.Repo(manifests).Commit("master", "Another file", map[string]string{"README": "x"}); err != nil {
+					t.Fatal(err)
+				}
 				s.App("kainlite/blog")
 				s.App("kainlite/api")
 			}

@@ -43,7 +43,7 @@ gitea: ## Gitea for the tests, built once from its module, in the user's cache d
 
 .PHONY: test-gitea
 test-gitea: gitea ## the tests that need a real Gitea (without it, `make test` skips them; part of test-full)
-	TEST_REQUIRE_GITEA=1 $(GO) test $(RACE) -count=1 -timeout 20m ./test/gitea
+	TEST_REQUIRE_GITEA=1 $(GO) test $(RACE) -count=1 -timeout 20m ./test/gitea ./forge
 
 .PHONY: deploycheck
 deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)

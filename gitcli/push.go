@@ -37,20 +37,15 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Chang
 	cmd.env = []string{"MALLOC_TOP_PAD_=16777216"}
 	r, w := io.Pipe()
 	cmd.stdin = r
-	n, written := 0, make(chan error, 1)
+	written := make(chan int, 1)
 	go func() {
-		err := m.c.guarded(func() (err error) {
-			n, err = m.stream(w, base, changes, when)
-			return err
-		})
+		n, err := m.stream(w, base, changes, when)
 		w.CloseWithError(err)
-		written <- err
+		written <- n
 	}()
 	out, err := m.c.runGit(ctx, cmd)
 	r.Close()
-	if panicked, ok := errors.AsType[*panicError](<-written); ok {
-		return nil, panicked
-	}
+	n := <-written
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +70,7 @@ func (m *Mirror) stream(w io.Writer, base string, changes iter.Seq[Change], when
 	who := fmt.Sprintf("%s <%s> %d +0000", m.c.opt.Author.Name, m.c.opt.Author.Email, when.Unix())
 	for ch := range changes {
 		n++
-		fmt.Fprintf(&b, "commit %s\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", nextRef, n, who, who, len(ch.Message), ch.Message)
+		fmt.Fprintf(&b, "commit refs/gitops/next\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", n, who, who, len(ch.Message), ch.Message)
 		if n == 1 {
 			fmt.Fprintf(&b, "from %s\n", base)
 		}
@@ -171,5 +166,9 @@ func (m *Mirror) applied(ctx context.Context, base, tip string) (bool, error) {
 	if head == tip || head == base {
 		return head == tip, nil
 	}
-	return m.leadsTo(ctx, commitRange{from: base, to: head}, tip)
+	if _, err := m.Fetch(ctx); err != nil {
+		return false, err
+	}
+	_, err = m.c.runGit(ctx, m.local("look up push", "merge-base", "--is-ancestor", tip, head))
+	return err == nil, nil
 }

@@ -153,7 +153,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 		g.failWith(d, because(ReasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)), notify.Failure(g.lasting(d, image, err)))
 		return
 	}
-	w := g.waits.of(d.waitKey(), image)
+	w := g.waits.of(d.target.Key(), image)
 	name := strings.TrimSuffix(image, ":"+d.want)
 	switch state {
 	case builds.Running, builds.Queued:
@@ -228,9 +228,7 @@ func (g *group) putOff(d *deployment, w *wait, why string) {
 	delay := max(time.Until(w.due), time.Millisecond)
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
-	if !d.guest {
-		g.complain(d.log(), zapcore.InfoLevel, d.waiting(), why, res.Message, d.about()...)
-	}
+	g.complain(d.log(), zapcore.InfoLevel, d.waiting(), why, res.Message, d.about()...)
 	d.end(res, delay)
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/kainlite/gitops-operator/gitcli"
-	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/patcher"
 )
 
@@ -40,22 +39,20 @@ func (m *memories) of(group string, now time.Time) *memory {
 	}
 	g := m.known[group]
 	if g == nil {
-		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, declined: map[k8s.Ref]*declined{}, swept: now}
+		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, swept: now}
 		m.known[group] = g
 	}
-	g.used, g.began = now, now
+	g.used = now
 	return g
 }
 
 // memory is what a group remembers.
 type memory struct {
-	commit   string             // of the manifests repository, for which files holds
-	files    map[string]*file   // by path
-	awaited  map[string]*lookup // heads that the group went on without, by app repository
-	declined map[k8s.Ref]*declined
-	began    time.Time // the pass
-	used     time.Time // guarded by memories.mu
-	swept    time.Time
+	commit  string             // of the manifests repository, for which files holds
+	files   map[string]*file   // by path
+	awaited map[string]*lookup // heads that the group went on without, by app repository
+	used    time.Time          // guarded by memories.mu
+	swept   time.Time
 }
 
 // sweep forgets what no pass asked for since a while: Deployments come and go.
@@ -67,11 +64,6 @@ func (m *memory) sweep(now time.Time) {
 	for path, f := range m.files {
 		if now.Sub(f.used) > keepUnused {
 			delete(m.files, path)
-		}
-	}
-	for ref, d := range m.declined {
-		if now.Sub(d.used) > keepUnused {
-			delete(m.declined, ref)
 		}
 	}
 }

@@ -129,11 +129,7 @@ const fewDeployments = 100
 
 // begin makes contexts for the deployment alone; from then on, in does.
 func (d *deployment) begin() {
-	switch {
-	case d.own != nil:
-	case d.guest:
-		d.own = func(ctx context.Context) context.Context { return ctx }
-	default:
+	if d.own == nil {
 		d.own = d.group.Observer.Began(d.group.ctx, d.target)
 	}
 }

@@ -175,3 +175,7 @@ func (s *Server) wait(r *http.Request, until <-chan time.Time) bool {
 	}
 	return false
 }
+
+// Start starts a server with the answers of another package; a nil listener
+// means a free port on the loopback address.
+func (s *Server) Start(l net.Listener, answer http.Handler) error { return s.serve(l, answer) }

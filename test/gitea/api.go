@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Try asks the API as a user, below /api/v1, and returns the status and the
@@ -119,6 +120,24 @@ func (r Repo) As(u User) string {
 // SSH is the URL for git over SSH, with the operating system's user of the server.
 func (r Repo) SSH() string {
 	return "ssh://" + strings.TrimPrefix(r.s.env()[2], "USER=") + "@127.0.0.1:" + r.s.SSHPort + "/" + r.Path() + ".git"
+}
+
+// WaitForPush waits until the server has taken in the first push: it does so in
+// the background, and an empty repository has no pull requests.
+func (r Repo) WaitForPush(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(startTime)
+	for {
+		var repo struct{ Empty bool }
+		r.s.Do(t, r.Owner, "GET", r.API(""), nil, &repo)
+		if !repo.Empty {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is still empty to the server", r.Path())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // DeployKey gives a key, a line of authorized_keys, access to the repository.

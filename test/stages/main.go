@@ -154,7 +154,7 @@ func fullStages(ctx context.Context, left *omissions) ([]stage, error) {
 		)
 	}
 	return append(stages,
-		stage{name: "Gitea", packages: []string{"-count=1", "-timeout=20m", "./test/gitea"}},
+		stage{name: "Gitea", packages: []string{"-count=1", "-timeout=20m", "./test/gitea", "./forge"}},
 		stage{name: "browsertest", dir: "test/browser", packages: []string{"-count=1", "./..."}, vet: true},
 		stage{name: "fuzz", command: []string{"make", "--no-print-directory", "fuzz"}},
 	), nil

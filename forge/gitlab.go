@@ -222,8 +222,9 @@ func (d gitlab) merge(c call, p PullRequest) error {
 	if err != nil {
 		return err
 	}
-	opt := &gl.AcceptMergeRequestOptions{AutoMerge: gl.Ptr(true),
-		MergeWhenPipelineSucceeds: gl.Ptr(true)} // of GitLab before 17.11
+	opt := &gl.AcceptMergeRequestOptions{AutoMerge: gl.Ptr(true)}
+	//lint:ignore SA1019 GitLab before 17.11 knows no other
+	opt.MergeWhenPipelineSucceeds = gl.Ptr(true)
 	if p.HeadSHA != "" {
 		opt.SHA = &p.HeadSHA
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -65,18 +64,19 @@ func (a *App) handle(mux *http.ServeMux, g *GitHub) {
 }
 
 func (a *App) authorized(w http.ResponseWriter, r *http.Request) bool {
-	if err := a.check(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); err != nil {
-		writeJSON(w, http.StatusUnauthorized, map[string]string{"message": err.Error()})
+	if message := a.check(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); message != "" {
+		writeJSON(w, http.StatusUnauthorized, map[string]string{"message": message})
 		return false
 	}
 	return true
 }
 
-// check verifies a JWT as GitHub does, with nothing but the standard library.
-func (a *App) check(token string) error {
+// check verifies a JWT, with nothing but the standard library, and returns what
+// GitHub says of a wrong one, or "".
+func (a *App) check(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || a.Key == nil {
-		return errors.New("A JSON web token could not be decoded")
+		return "A JSON web token could not be decoded"
 	}
 	var header struct{ Alg, Typ string }
 	var claims struct {
@@ -86,24 +86,24 @@ func (a *App) check(token string) error {
 	for i, v := range []any{&header, &claims} {
 		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
 		if err != nil || json.Unmarshal(raw, v) != nil {
-			return errors.New("A JSON web token could not be decoded")
+			return "A JSON web token could not be decoded"
 		}
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if err != nil || header.Alg != "RS256" || rsa.VerifyPKCS1v15(a.Key, crypto.SHA256, sum[:], signature) != nil {
-		return errors.New("A JSON web token could not be decoded")
+		return "A JSON web token could not be decoded"
 	}
 	now := time.Now().Unix()
 	switch {
 	case claims.Iss != a.ID:
-		return errors.New("'Issuer' claim ('iss') must be an Integer")
+		return "'Issuer' claim ('iss') must be an Integer"
 	case claims.Iat > now:
-		return errors.New("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
+		return "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
 	case claims.Exp <= now:
-		return errors.New("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
+		return "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"
 	case claims.Exp-now > 600:
-		return errors.New("'Expiration time' claim ('exp') is too far in the future")
+		return "'Expiration time' claim ('exp') is too far in the future"
 	}
-	return nil
+	return ""
 }

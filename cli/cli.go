@@ -23,7 +23,7 @@ import (
 const usage = `usage:
   gitops-operator [serve] [flags]                  run the operator
   gitops-operator reconcile [flags] [NS/NAME ...]  one pass over all (or the named) Deployments, then exit
-  gitops-operator patch --image NAME --tag TAG [--write] FILE ...
+  gitops-operator patch --image NAME --tag TAG [--digest DIGEST] [--path EXPR] [--write] FILE ...
                                                    show (unified diff) or write what the operator would change in these files
   gitops-operator demo [--keep]                    a tour that needs no cluster
   gitops-operator version

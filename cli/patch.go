@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -14,73 +15,171 @@ import (
 	"github.com/kainlite/gitops-operator/patcher"
 )
 
+// patching is what the command patch is asked for.
+type patching struct {
+	request patcher.Request
+	version patcher.Version
+	write   bool
+}
+
+// patched is one of its files.
+type patched struct {
+	name          string
+	mode          os.FileMode
+	before, after []byte
+	places        []patcher.Place
+	err           error
+}
+
 // Patch is the command patch: it shows, or writes, what the operator would change
 // in files, and returns the exit code.
 func Patch(args []string, stdout, stderr io.Writer) int {
-	fs := New("patch", "--image NAME --tag TAG [--write] FILE ...")
-	image := fs.String("image", "", "image `NAME`, without tag")
-	tag := fs.String("tag", "", "new `TAG`")
-	write := fs.Bool("write", false, "write the files instead of showing a diff")
-	var name patcher.Name
-	check := func(files []string) {
-		var err error
-		if name, err = patcher.ParseName(*image, true); err != nil {
-			fs.Faultf("--image: %s", err)
-		}
-		if err := patcher.CheckTag(*tag); err != nil {
-			fs.Faultf("--tag: %s", err)
-		}
-		if len(files) == 0 {
-			fs.Faultf("FILE is missing")
-		}
-	}
-	files, code, ok := fs.Parse(args, stdout, stderr, check)
+	p, files, code, ok := readPatching(args, stdout, stderr)
 	if !ok {
 		return code
 	}
-	for _, file := range files {
-		changed, err := patchFile(stdout, file, name, *tag, *write)
+	all := make([]patched, len(files))
+	for i, name := range files {
+		all[i] = p.file(name)
+	}
+	if missing := p.missing(all); missing != "" {
+		fmt.Fprintf(stderr, "gitops-operator patch: none of the files has the image %s: nothing is changed; correct the image name, or add its file\n", missing)
+		return ExitFailed
+	}
+	for _, f := range all {
+		if f.err == nil {
+			f.err = p.apply(f, stdout)
+		}
 		switch {
-		case err != nil:
-			fmt.Fprintf(stderr, "%s: %s\n", file, err)
+		case f.err != nil:
+			fmt.Fprintf(stderr, "%s: %s\n", f.name, f.err)
 			code = ExitFailed
-		case !changed:
-			fmt.Fprintf(stderr, "%s: nothing to change, %s is at %s\n", file, name, *tag)
-		case *write:
-			fmt.Fprintf(stderr, "%s: written, %s is now at %s\n", file, name, *tag)
+		case bytes.Equal(f.before, f.after):
+			fmt.Fprintf(stderr, "%s: nothing to change, %s is at %s\n", f.name, p.subject(), p.version)
+		case p.write:
+			fmt.Fprintf(stderr, "%s: written, %s is now at %s\n", f.name, p.subject(), p.version)
 		}
 	}
 	return code
 }
 
-// patchFile shows, or writes, what the operator would change in one file, and
-// says whether there is anything.
-func patchFile(stdout io.Writer, file string, name patcher.Name, tag string, write bool) (changed bool, err error) {
-	st, err := os.Lstat(file)
-	if err != nil {
-		return false, err
+// readPatching reads the flags.
+func readPatching(args []string, stdout, stderr io.Writer) (p patching, files []string, code int, ok bool) {
+	fs := New("patch", "--image NAME --tag TAG [--digest DIGEST] [--path EXPR] [--write] FILE ...")
+	var images, paths []string
+	fs.List(&images, "image", "image `NAME`, without tag (repeatable: images that carry the same tag)")
+	fs.List(&paths, "path", "where the tag is, as a yq path `EXPR`, instead of wherever the image is (repeatable)")
+	fs.StringVar(&p.version.Tag, "tag", "", "new `TAG`")
+	fs.StringVar(&p.version.Digest, "digest", "", "the tag's `DIGEST`, sha256:…, which is written too")
+	fs.BoolVar(&p.write, "write", false, "write the files instead of showing a diff")
+	check := func(files []string) {
+		for _, image := range p.images(images, paths) {
+			name, err := patcher.ParseName(image, true)
+			if err != nil {
+				fs.Faultf("--image: %s", err)
+			}
+			p.request.Images = append(p.request.Images, name)
+		}
+		if err := patcher.CheckTag(p.version.Tag); err != nil {
+			fs.Faultf("--tag: %s", err)
+		}
+		if p.request.Pin = p.version.Digest != ""; p.request.Pin {
+			if err := patcher.CheckDigest(p.version.Digest); err != nil {
+				fs.Faultf("--digest: %s", err)
+			}
+		}
+		for _, path := range paths {
+			e, err := patcher.ParseExpression(path)
+			if err != nil {
+				fs.Faultf("--path: %s", err)
+			}
+			p.request.Paths = append(p.request.Paths, e)
+		}
+		if len(files) == 0 {
+			fs.Faultf("FILE is missing")
+		}
 	}
-	if !st.Mode().IsRegular() {
-		return false, errors.New("not a regular file")
+	files, code, ok = fs.Parse(args, stdout, stderr, check)
+	return p, files, code, ok
+}
+
+// images returns the names that are to be checked: where there is none, and no path
+// that could do without, an empty one, for its fault.
+func (p *patching) images(images, paths []string) []string {
+	if len(images) == 0 && len(paths) == 0 {
+		return []string{""}
 	}
-	before, err := os.ReadFile(file)
-	if err != nil {
-		return false, err
+	return images
+}
+
+// subject is what messages say has the version.
+func (p *patching) subject() string {
+	var names []string
+	for _, n := range p.request.Images {
+		names = append(names, n.String())
 	}
-	manifest, err := patcher.Parse(before)
-	if err != nil {
-		return false, err
+	if len(names) == 0 {
+		for _, e := range p.request.Paths {
+			names = append(names, e.String())
+		}
 	}
-	after, err := manifest.SetTag(name, tag)
-	if err != nil || bytes.Equal(before, after) {
-		return false, err
+	return strings.Join(names, ", ")
+}
+
+// file reads a file and edits it in memory.
+func (p *patching) file(name string) patched {
+	f := patched{name: name}
+	st, err := os.Lstat(name)
+	switch {
+	case err != nil:
+		f.err = err
+		return f
+	case !st.Mode().IsRegular():
+		f.err = errors.New("not a regular file")
+		return f
 	}
-	if write {
-		return true, replaceFile(file, after, st.Mode().Perm())
+	f.mode = st.Mode().Perm()
+	if f.before, f.err = os.ReadFile(name); f.err != nil {
+		return f
 	}
-	shown := strings.TrimPrefix(file, "/")
-	_, err = stdout.Write(diff.Diff("a/"+shown, before, "b/"+shown, after))
-	return true, err
+	parsed, err := patcher.ParseFile(filepath.ToSlash(name), f.before)
+	if err == nil {
+		if f.places, err = parsed.Places(p.request); err == nil {
+			f.after, err = parsed.Edit(p.request, p.version)
+		}
+	}
+	f.err = err
+	return f
+}
+
+// missing returns an image that none of the files has, if all could be read: of
+// several images, one alone is not moved.
+func (p *patching) missing(all []patched) string {
+	if len(p.request.Images) < 2 || len(p.request.Paths) > 0 {
+		return ""
+	}
+	for _, n := range p.request.Images {
+		has := func(f patched) bool {
+			return f.err != nil || slices.ContainsFunc(f.places, func(at patcher.Place) bool { return at.Image == n })
+		}
+		if !slices.ContainsFunc(all, has) {
+			return n.String()
+		}
+	}
+	return ""
+}
+
+// apply shows, or writes, what changes in a file.
+func (p *patching) apply(f patched, stdout io.Writer) error {
+	if bytes.Equal(f.before, f.after) {
+		return nil
+	}
+	if p.write {
+		return replaceFile(f.name, f.after, f.mode)
+	}
+	shown := strings.TrimPrefix(f.name, "/")
+	_, err := stdout.Write(diff.Diff("a/"+shown, f.before, "b/"+shown, f.after))
+	return err
 }
 
 // replaceFile writes a file as a whole or not at all.

@@ -172,11 +172,11 @@ func TestSetTagReplacesTheTagAndNothingElse(t *testing.T) {
 			if string(got) != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
-			images, err := f.Find(n)
+			places, err := f.Places(Request{Images: []Name{n}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := checkEdit([]byte(before), got, images, tag); err != nil {
+			if err := checkEdit([]byte(before), got, places, Version{Tag: tag}, false, false); err != nil {
 				t.Error(err)
 			}
 			if string(f.content) != before {

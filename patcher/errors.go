@@ -23,6 +23,7 @@ var (
 	ErrBadReference = errors.New("image is not a valid reference")
 	ErrName         = errors.New("bad image name")
 	ErrTag          = errors.New("bad tag")
+	ErrPath         = errors.New("bad path expression")
 	ErrUnverified   = errors.New("edit could not be verified")
 )
 

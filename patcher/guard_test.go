@@ -2,6 +2,7 @@ package patcher
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,11 +24,12 @@ spec:
 x: y
 `
 	f, n := mustParse(t, before), mustName(t, "kainlite/blog", false)
-	targets, err := f.match(n)
+	targets, err := f.targets(Request{Images: []Name{n}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	edits := []edit{targets[0].withTag("2.0"), targets[1].withTag("2.0")}
+	v := Version{Tag: "2.0"}
+	edits := slices.Concat(targets[0].edits(v, false, false), targets[1].edits(v, false, false))
 	right := strings.ReplaceAll(before, "1.0", "2.0")
 	if _, err := f.verify([]byte(right), edits); err != nil {
 		t.Fatal(err)
@@ -65,16 +67,17 @@ x: y
 }
 
 func TestAnImageIsNotChangedWhereItsBytesAreNotItsValue(t *testing.T) {
-	f, n := mustParse(t, pod("image: kainlite/blog:1.0\n  - image: 'kainlite/blog:1.0'")), mustName(t, "kainlite/blog", false)
-	for i := range f.images {
-		right := f.images[i].offset
+	f := mustParse(t, pod("image: kainlite/blog:1.0\n  - image: 'kainlite/blog:1.0'"))
+	for i, s := range f.sites {
+		right := f.offset(s.at.Line, s.at.Column)
+		if got, err := f.locateAt(s.at, right, true); err != nil || got.start != right {
+			t.Errorf("image %d: %v, %v", i, got, err)
+		}
 		for _, wrong := range []int{-1, 0, right - 1, right + 1, len(f.content) - 1, len(f.content)} {
-			f.images[i].offset = wrong
-			if got, err := f.SetTag(n, "2.0"); !errors.Is(err, ErrUnsupported) {
-				t.Errorf("image %d at offset %d instead of %d: got %q, %v", i, wrong, right, got, err)
+			if got, err := f.locateAt(s.at, wrong, true); !errors.Is(err, ErrUnsupported) {
+				t.Errorf("image %d at offset %d instead of %d: got %v, %v", i, wrong, right, got, err)
 			}
 		}
-		f.images[i].offset = right
 	}
 }
 

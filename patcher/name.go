@@ -91,37 +91,99 @@ func (n Name) matches(domain, path string) bool {
 
 // ref is what an image field means.
 type ref struct {
-	domain, tag string
-	digest      bool
-	err         error // why it is not a valid reference
+	value                     string
+	domain, path, tag, digest string
+	err                       error // why it is not a valid reference
 }
 
-// read reports whether value names the image n, and what else it says. A value
-// that is no valid reference but could become n's, as kainlite/blog:${TAG},
-// counts, with its error.
-func (n Name) read(value string) (ref, bool) {
-	const longest = 1024 // names have at most 255 characters, tags 128
-	base := n.path[strings.LastIndexByte(n.path, '/')+1:]
-	if !strings.Contains(value, base) || len(value) > longest {
-		return ref{}, false // most images of a file, so no need to parse them
+// longestRef is the longest text that is taken for an image: hosts and
+// repositories have at most 255 characters each, tags 128.
+const longestRef = 768
+
+// readRef reads an image field.
+func readRef(value string) ref {
+	switch {
+	case len(value) > longestRef:
+		return ref{err: reference.ErrNameTooLong}
+	case !plausible(value): // the library takes long to find that out
+		return ref{value: value, err: reference.ErrReferenceInvalidFormat}
 	}
 	named, err := reference.ParseNormalizedNamed(value)
 	if err != nil {
-		return ref{err: err}, n.couldBe(value)
+		return ref{value: value, err: err}
 	}
-	domain, path := normalize(named)
-	r := ref{domain: domain}
+	r := ref{value: value}
+	r.domain, r.path = normalize(named)
 	if t, ok := named.(reference.Tagged); ok {
 		r.tag = t.Tag()
 	}
-	_, r.digest = named.(reference.Digested)
-	return r, n.matches(domain, path)
+	if d, ok := named.(reference.Digested); ok {
+		r.digest = d.Digest().String()
+	}
+	return r
+}
+
+// plausible reports whether a text has the characters of a reference, and no
+// empty part.
+func plausible(value string) bool {
+	if value == "" || value[0] == '/' || value[len(value)-1] == '/' || strings.Contains(value, "//") {
+		return false
+	}
+	return strings.IndexFunc(value, notInReference) < 0
+}
+
+// name returns the reference as it is spelled, without tag and digest.
+func (r ref) name() string {
+	name, _, _ := strings.Cut(r.value, "@")
+	if r.tag != "" {
+		name = strings.TrimSuffix(name, ":"+r.tag)
+	}
+	return name
+}
+
+// is reports whether r names the image n. What is no valid reference but could
+// become n's, as kainlite/blog:${TAG}, counts.
+func (n Name) is(r ref) bool {
+	if r.err != nil {
+		return n.couldBe(r.value)
+	}
+	return n.matches(r.domain, r.path)
+}
+
+// base is the last part of the repository.
+func (n Name) base() string { return n.path[strings.LastIndexByte(n.path, '/')+1:] }
+
+// read reports whether value names the image n, and what else it says.
+func (n Name) read(value string) (ref, bool) {
+	if !strings.Contains(value, n.base()) {
+		return ref{}, false // most texts of a file, so no need to parse them
+	}
+	r := readRef(value)
+	return r, n.is(r)
+}
+
+// paths returns the repositories, in their normal spelling, that n may match.
+func (n Name) paths() []string {
+	paths := []string{n.path}
+	if n.domain == "" {
+		paths = append(paths, "library/"+n.path)
+	}
+	if n.also != "" && n.given != n.path {
+		paths = append(paths, n.given)
+	}
+	return paths
 }
 
 // couldBe looks at the literal parts of a value that is no valid reference:
 // its beginning, and what follows a registry that is a variable.
 func (n Name) couldBe(value string) bool {
+	if !strings.Contains(value, n.base()) {
+		return false
+	}
 	if start := literalName(value); start != "" {
+		if !plausible(start) {
+			return false
+		}
 		named, err := reference.ParseNormalizedNamed(start)
 		return err == nil && n.matches(normalize(named))
 	}
@@ -163,6 +225,17 @@ func CheckTag(tag string) error {
 	return nil
 }
 
+var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// CheckDigest says whether digest is one that is written: sha256: and 64
+// hexadecimal digits. Its error is an *Error with reason ErrDigest.
+func CheckDigest(digest string) error {
+	if !digestPattern.MatchString(digest) {
+		return refuse(0, ErrDigest, "%s is not a digest: use sha256: and 64 hexadecimal digits in lower case", quote(digest))
+	}
+	return nil
+}
+
 // sexagesimal is how YAML 1.1, which many tools still read, writes numbers in
 // base 60: 12:30 is 750.
 var sexagesimal = regexp.MustCompile(`^[0-9][0-9_]*:[0-5]?[0-9](?:\.[0-9_]*)?$`)
@@ -170,3 +243,16 @@ var sexagesimal = regexp.MustCompile(`^[0-9][0-9_]*:[0-5]?[0-9](?:\.[0-9_]*)?$`)
 // readsAsNumber reports whether some reader takes the plain scalar NAME:TAG
 // for a number. No other type of YAML 1.1 or 1.2 can look like that.
 func readsAsNumber(value string) bool { return sexagesimal.MatchString(value) }
+
+// notText matches what some reader of YAML 1.1 or 1.2 takes for a number, a date,
+// a bool or null where it stands alone; maybeNumber is wider, and cheap to be
+// sure of.
+var (
+	notText     = regexp.MustCompile(`^(?i:~|null|true|false|yes|no|on|off|y|n|0b[01_]+|0x[0-9a-f_]+|0o[0-7_]+|[-+]?[0-9][0-9_]*(\.[0-9_]*)?(e[-+]?[0-9]+)?|\.[0-9_]+(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?)$`)
+	maybeNumber = regexp.MustCompile(`^[0-9_][0-9a-fA-FxXoO_.+-]*$`)
+)
+
+// needsQuotes reports whether a tag is to be quoted where it stands alone.
+func needsQuotes(tag string) bool {
+	return notText.MatchString(tag) || maybeNumber.MatchString(tag) && strings.Count(tag, ".") < 2
+}

@@ -1,10 +1,29 @@
-// Package patcher changes image tags in Kubernetes manifests and leaves every
-// other byte alone.
+// Package patcher changes image tags and digests where teams keep them, and
+// leaves every other byte alone.
 //
-// It finds the images of containers with the syntax tree of yq, replaces the
-// bytes of the tag in the original text, and then reads the result again and
-// compares it with the original node by node. Whatever is not certain is
-// refused with an *Error; there is never a partial edit.
+// What is known of a file kind is a locator: it says where in a document the tag
+// of an image is. There are those of workloads, of kustomizations, of Helm values,
+// and path expressions. The syntax tree is yq's. The bytes of the tag are replaced
+// in the original text, and the result is read again and compared with the
+// original node by node. Whatever is not certain is refused with an *Error; there
+// is never a partial edit.
+//
+// For one change, and for many in one file:
+//
+//	f, err := patcher.ParseFile("apps/kustomization.yaml", content)
+//	r := patcher.Request{Images: names, Paths: paths, Pin: pinned}
+//	places, err := f.Places(r)               // kind, line, tag, digest, reference
+//	done := places[0].Has(v)                 // is there nothing to change here?
+//	after, err := f.Edit(r, patcher.Version{Tag: tag, Digest: digest})
+//
+//	s := f.Series()
+//	from, changes, err := s.Edit(r, v)       // a step for each that changes something
+//	verified, err := s.Verify()              // one verification for all steps
+//	content := s.Content(step)               // the file after each, in turn
+//
+// A Request.Key is the same for requests that mean the same, for who remembers
+// what was found. Find and SetTag, and Series.Set, are the same for one image,
+// without a path and without a digest.
 //
 // The package works on bytes in memory. It opens no files, starts no
 // processes, and knows nothing of git, registries or clusters.
@@ -14,7 +33,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/mikefarah/yq/v4/pkg/yqlib"
 )
@@ -24,27 +43,39 @@ const MaxSize = 4 << 20
 
 type node = yqlib.CandidateNode
 
-// File is a parsed manifest file of one or several documents. It does not
-// change after Parse, so several goroutines may use it at the same time.
+// File is a parsed file of one or several documents. It does not change after
+// Parse, so several goroutines may use it at the same time.
 type File struct {
+	name    string // as it was given to ParseFile
 	content []byte
 	docs    []*node
 	aliased map[*node]int // anchored nodes in use, and the line of an alias that uses them
-	images  []image       // every image of every container, in order of position
+	marks   []cursor      // places in the content, to start from
+
+	sites   []site           // where images are, in order of position
+	weak    []site           // what names an image, but has no place for its tag
+	byPath  map[string][]int // the sites by repository
+	loose   []int            // the sites without a valid reference
+	read    described        // what the documents are
+	repeats sync.Map         // of walk
 }
 
 // Image is one container image that a Name matched.
 type Image struct {
 	Ref    string // the reference as the manifest spells it
-	Tag    string // its tag; empty when it has none
+	Tag    string // its tag; empty when it has none, or one that YAML reads as a number
 	Line   int    // 1-based line
 	Offset int    // byte offset of the scalar, its opening quote included
 }
 
-// Parse reads a manifest. It keeps content, which must not change afterwards.
-// Its errors are of type *Error, for reasons ErrTooLarge, ErrNotUTF8,
-// ErrNotYAML or ErrTooComplex.
-func Parse(content []byte) (*File, error) {
+// Parse reads a file whose name does not matter. It keeps content, which must
+// not change afterwards. Its errors are of type *Error, for reasons ErrTooLarge,
+// ErrNotUTF8, ErrNotYAML or ErrTooComplex.
+func Parse(content []byte) (*File, error) { return ParseFile("", content) }
+
+// ParseFile is Parse for a file with a name, or path with slashes: one called
+// kustomization.yaml, kustomization.yml or Kustomization need not say what it is.
+func ParseFile(name string, content []byte) (*File, error) {
 	if err := checkText(content); err != nil {
 		return nil, err
 	}
@@ -55,42 +86,61 @@ func Parse(content []byte) (*File, error) {
 	if !slices.ContainsFunc(docs, func(d *node) bool { return d.Tag != "!!null" }) {
 		return nil, refuse(0, ErrNotYAML, "the file holds no YAML document: put the manifest into it, or name another file")
 	}
-	return build(content, docs)
+	return build(name, content, docs)
 }
 
 // build makes a File of what was read from content.
-func build(content []byte, docs []*node) (*File, error) {
-	f := &File{content: content, docs: docs, aliased: map[*node]int{}}
+func build(name string, content []byte, docs []*node) (*File, error) {
+	f := &File{name: name, content: content, docs: docs, aliased: map[*node]int{}, byPath: map[string][]int{}}
 	for _, doc := range docs {
 		if err := f.survey(doc, doc, 1); err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	if f.images, err = findImages(docs); err != nil {
-		return nil, err
+	w := newWalk()
+	for _, doc := range docs {
+		w.document(doc, name)
 	}
-	slices.SortFunc(f.images, func(a, b image) int {
-		return cmp.Or(cmp.Compare(a.node.Line, b.node.Line), cmp.Compare(a.node.Column, b.node.Column))
+	if w.err != nil {
+		return nil, w.err
+	}
+	f.sites, f.weak, f.read = w.sites, w.weak, w.read
+	slices.SortStableFunc(f.sites, func(a, b site) int {
+		return cmp.Or(cmp.Compare(a.at.Line, b.at.Line), cmp.Compare(a.at.Column, b.at.Column))
 	})
-	here := newCursor(content)
-	for i := range f.images {
-		f.images[i].offset = here.seek(f.images[i].node.Line, f.images[i].node.Column)
-	}
+	f.index()
+	f.marks = marks(content)
 	return f, nil
+}
+
+// index notes which site has which repository.
+func (f *File) index() {
+	for i, s := range f.sites {
+		for j, r := range s.names {
+			switch {
+			case r.err != nil:
+				f.loose = append(f.loose, i)
+			case j == 0 || r.path != s.names[j-1].path:
+				f.byPath[r.path] = append(f.byPath[r.path], i)
+			}
+		}
+	}
 }
 
 // Find returns the images that n matches, in order of position. There is at
 // least one, and SetTag would accept each of them; otherwise the error is an
 // *Error.
 func (f *File) Find(n Name) ([]Image, error) {
-	targets, err := f.match(n)
+	places, err := f.Places(Request{Images: []Name{n}})
 	if err != nil {
 		return nil, err
 	}
-	found := make([]Image, len(targets))
-	for i, t := range targets {
-		found[i] = Image{Ref: t.node.Value, Tag: t.ref.tag, Line: t.node.Line, Offset: t.start}
+	found := make([]Image, len(places))
+	for i, p := range places {
+		found[i] = Image{Ref: p.Ref, Tag: p.Tag, Line: p.Line, Offset: p.Offset}
+		if p.unread {
+			found[i].Tag = ""
+		}
 	}
 	return found, nil
 }
@@ -100,8 +150,15 @@ func (f *File) Find(n Name) ([]Image, error) {
 // Parse. Its errors are of type *Error; one of them means that nothing is to be
 // written.
 func (f *File) SetTag(n Name, tag string) ([]byte, error) {
+	return f.Edit(Request{Images: []Name{n}}, Version{Tag: tag})
+}
+
+// Edit returns the content with the version in every place that r means. When it
+// is there already, Edit returns the slice given to Parse. Its errors are of type
+// *Error; one of them means that nothing is to be written.
+func (f *File) Edit(r Request, v Version) ([]byte, error) {
 	s := f.Series()
-	_, changes, err := s.Set(n, tag)
+	_, changes, err := s.Edit(r, v)
 	if err != nil {
 		return nil, err
 	}
@@ -115,34 +172,14 @@ func (f *File) SetTag(n Name, tag string) ([]byte, error) {
 	return after.content, nil
 }
 
-// edit replaces the bytes of one scalar.
-type edit struct {
-	node       *node
-	start, end int    // the scalar in the content, quotes included
-	text       string // the bytes to put there
-	value      string // what they mean
-	tag        string
-	quoted     bool // quotes were added
-}
-
-// withTag returns the edit that gives t's image the tag.
-func (t target) withTag(tag string) edit {
-	name := strings.TrimSuffix(t.node.Value, ":"+t.ref.tag)
-	e := edit{node: t.node, start: t.start, end: t.end, value: name + ":" + tag, tag: tag}
-	e.text = e.value
-	switch q := t.quote; {
-	case q != "":
-		e.text = q + e.value + q
-	case readsAsNumber(e.value):
-		e.text, e.quoted = `"`+e.value+`"`, true
-	}
-	return e
-}
-
 // splice applies the edits, which are in order of position and apart.
 func splice(content []byte, edits []edit) []byte {
+	size := len(content)
+	for _, e := range edits {
+		size += len(e.text) - (e.end - e.start)
+	}
 	var out bytes.Buffer
-	out.Grow(len(content) + 128*len(edits))
+	out.Grow(size)
 	from := 0
 	for _, e := range edits {
 		out.Write(content[from:e.start])

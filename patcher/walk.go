@@ -1,55 +1,46 @@
 package patcher
 
 import (
-	"strings"
+	"sync"
 
 	"github.com/mikefarah/yq/v4/pkg/yqlib"
 )
 
-// podSpecs says where the kinds that are edited have their pod spec. Service
-// is Knative's (a core Service has no template), Rollout is Argo's.
-var podSpecs = map[string][]string{
-	"Pod":                   {"spec"},
-	"PodTemplate":           {"template", "spec"},
-	"Deployment":            {"spec", "template", "spec"},
-	"StatefulSet":           {"spec", "template", "spec"},
-	"DaemonSet":             {"spec", "template", "spec"},
-	"ReplicaSet":            {"spec", "template", "spec"},
-	"ReplicationController": {"spec", "template", "spec"},
-	"Job":                   {"spec", "template", "spec"},
-	"Service":               {"spec", "template", "spec"},
-	"Rollout":               {"spec", "template", "spec"},
-	"CronJob":               {"spec", "jobTemplate", "spec", "template", "spec"},
-}
-
-var containerLists = []string{"containers", "initContainers", "ephemeralContainers"}
-
 // maxVisits bounds the mapping entries looked at in one file. Real manifests of
 // MaxSize need a tenth of it.
-const maxVisits = 2_000_000
+const maxVisits = 4_000_000
 
-// image is the image of a container.
-type image struct {
-	node   *node // its value, aliases followed
-	offset int   // where that begins in the content, anchor and tag included; -1 if unknown
-	flaw   error // what makes it uncertain that this is the image, if anything
-}
-
-// walk looks for images. It resolves aliases and merge keys as a reader of the
-// manifest would.
+// walk looks for places. It resolves aliases and merge keys as a reader of the
+// file would.
 type walk struct {
-	images []image
-	seen   map[*node]bool // the images
-	visits int
-	err    error // set once, ends the walk
+	sites   []site
+	weak    []site // what names an image but has no place for a tag
+	read    described
+	seen    map[*node]bool  // the scalars and mappings of sites
+	walked  map[visit]bool  // objects and values that several places may refer to
+	tags    map[*node]int   // the sites by the scalar of a tag in values
+	named   map[naming]bool // names of those sites that were added later
+	repeats *sync.Map       // of large mappings: the key that stands in them twice
+	visits  int
+	err     error // set once, ends the walk
 }
 
-func findImages(docs []*node) ([]image, error) {
-	w := &walk{seen: map[*node]bool{}}
-	for _, doc := range docs {
-		w.object(doc, "", path{})
-	}
-	return w.images, w.err
+// visit is a node that was looked at as an object of a kind, or as values.
+type visit struct {
+	node *node
+	as   string
+}
+
+// first reports whether a node was not looked at as that before.
+func (w *walk) first(n *node, as string) bool {
+	v := visit{n, as}
+	before := w.walked[v]
+	w.walked[v] = true
+	return !before
+}
+
+func newWalk() *walk {
+	return &walk{seen: map[*node]bool{}, walked: map[visit]bool{}, tags: map[*node]int{}, named: map[naming]bool{}}
 }
 
 // path is what was met on the way to a node.
@@ -67,7 +58,7 @@ func (w *walk) enter(n *node, p path) (*node, path, bool) {
 	if w.err != nil || n.Kind != yqlib.MappingNode {
 		return n, p, false
 	}
-	if key := repeatedKey(n); key != nil && p.flaw == nil {
+	if key := w.repeatedKey(n); key != nil && p.flaw == nil {
 		p.flaw = refuse(key.Line, ErrDuplicateKey, "the key %s stands twice in one mapping: remove one of them", quote(follow(key).Value))
 	}
 	return n, p, true
@@ -78,65 +69,6 @@ func (w *walk) check(n *node, depth int) {
 	w.visits += 1 + len(n.Content)/2
 	if w.err == nil && (depth > maxDepth || w.visits > maxVisits) {
 		w.err = refuse(n.Line, ErrTooComplex, "the aliases of the file expand too far: write it with fewer of them")
-	}
-}
-
-// object looks at a Kubernetes object. The kind is that of its list, for
-// items that do not repeat it.
-func (w *walk) object(n *node, kind string, p path) {
-	n, p, ok := w.enter(n, p)
-	if !ok {
-		return
-	}
-	for _, v := range w.values(n, "kind", &p) {
-		kind = follow(v).Value
-	}
-	if itemKind, isList := strings.CutSuffix(kind, "List"); isList {
-		for _, items := range w.values(n, "items", &p) {
-			for _, item := range elements(items) {
-				w.object(item, itemKind, p)
-			}
-		}
-		return
-	}
-	if keys, known := podSpecs[kind]; known {
-		w.descend(n, keys, p)
-	}
-}
-
-// descend goes down the keys, from the mapping n to the pod spec.
-func (w *walk) descend(n *node, keys []string, p path) {
-	for _, v := range w.values(n, keys[0], &p) {
-		below, p, ok := w.enter(v, p)
-		switch {
-		case !ok:
-		case len(keys) > 1:
-			w.descend(below, keys[1:], p)
-		default:
-			w.podSpec(below, p)
-		}
-	}
-}
-
-func (w *walk) podSpec(n *node, p path) {
-	for _, key := range containerLists {
-		for _, list := range w.values(n, key, &p) {
-			for _, item := range elements(list) {
-				if container, p, ok := w.enter(item, p); ok {
-					w.container(container, p)
-				}
-			}
-		}
-	}
-}
-
-func (w *walk) container(n *node, p path) {
-	for _, v := range w.values(n, "image", &p) {
-		v = follow(v)
-		if v.Tag != "!!null" && !w.seen[v] {
-			w.seen[v] = true
-			w.images = append(w.images, image{node: v, flaw: p.flaw})
-		}
 	}
 }
 
@@ -210,7 +142,7 @@ func follow(n *node) *node {
 }
 
 // repeatedKey returns a key that stands in the mapping n a second time.
-func repeatedKey(n *node) *node {
+func (w *walk) repeatedKey(n *node) *node {
 	if len(n.Content) <= 64 { // as good as all: no need for a map
 		for i := 2; i < len(n.Content); i += 2 {
 			for j := 0; j < i; j += 2 {
@@ -221,6 +153,17 @@ func repeatedKey(n *node) *node {
 		}
 		return nil
 	}
+	if w.repeats == nil {
+		return repeatedKeyOfMany(n)
+	}
+	known, there := w.repeats.Load(n)
+	if !there {
+		known, _ = w.repeats.LoadOrStore(n, repeatedKeyOfMany(n))
+	}
+	return known.(*node)
+}
+
+func repeatedKeyOfMany(n *node) *node {
 	seen := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i < len(n.Content); i += 2 {
 		key := follow(n.Content[i])

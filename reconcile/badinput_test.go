@@ -58,7 +58,7 @@ func TestBadInputEndsOneDeploymentOnly(t *testing.T) {
 		{name: "without the image", file: &gitrepo.Change{Content: world.Manifest("bad", "kainlite/bad-api:1")},
 			want: file + `no container has the image "kainlite/bad"; the file has "kainlite/bad-api:1" (line 10): correct the image name, or name another file`},
 		{name: "digest", file: &gitrepo.Change{Content: world.Manifest("bad", "kainlite/bad:1@sha256:"+strings.Repeat("a", 64))},
-			want: file + `line 10: the image "kainlite/bad:1@sha256:` + strings.Repeat("a", 64) + `" has a digest, so a new tag would have no effect: remove the digest`},
+			want: file + `line 10: the image "kainlite/bad:1@sha256:` + strings.Repeat("a", 64) + `" has a digest, so a new tag would have no effect: remove the digest, or set the annotation gitops.operator.pin_digest to "true"`},
 		{name: "image in two registries", file: &gitrepo.Change{Content: world.Manifest("bad", "ghcr.io/kainlite/bad:1") + "---\n" + world.Manifest("bad", "quay.io/kainlite/bad:1")},
 			want: file + `line 21: "kainlite/bad" stands in two registries, ghcr.io (line 10) and quay.io: name the registry in the image name`},
 		{name: "image name with a tag", edit: map[string]string{"image_name": "kainlite/bad:1"},

@@ -9,75 +9,6 @@ import (
 	"github.com/mikefarah/yq/v4/pkg/yqlib"
 )
 
-// target is an image that is to have a new tag, and can have it.
-type target struct {
-	image
-	span
-	ref ref
-}
-
-// match returns the images that n matches, in order of position, or says why
-// they cannot be changed.
-func (f *File) match(n Name) ([]target, error) {
-	var targets []target
-	for _, img := range f.images {
-		if img.node.Kind != yqlib.ScalarNode {
-			continue
-		}
-		r, ours := n.read(img.node.Value)
-		if !ours {
-			continue
-		}
-		s, err := f.admit(img, r)
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, target{image: img, span: s, ref: r})
-	}
-	if len(targets) == 0 {
-		return nil, f.noMatch(n)
-	}
-	for _, t := range targets[1:] {
-		if first := targets[0]; t.ref.domain != first.ref.domain {
-			return nil, refuse(t.node.Line, ErrAmbiguous, "%s stands in two registries, %s (line %d) and %s: name the registry in the image name",
-				quote(n.given), first.ref.domain, first.node.Line, t.ref.domain)
-		}
-	}
-	return targets, nil
-}
-
-// admit returns where a matching image stands, unless changing it could do
-// harm or have no effect.
-func (f *File) admit(img image, r ref) (span, error) {
-	n := img.node
-	if img.flaw != nil {
-		return span{}, img.flaw
-	}
-	for p := n; p != nil; p = p.Parent {
-		if line, used := f.aliased[p]; used {
-			has := "lies under"
-			if p == n {
-				has = "has"
-			}
-			return span{}, refuse(n.Line, ErrShared, "the image %s %s the anchor &%s, which line %d uses too, so a new tag would change that place as well: write it out there without the alias",
-				quote(n.Value), has, p.Anchor, line)
-		}
-	}
-	if n.Tag != "!!str" {
-		return span{}, notString(n)
-	}
-	s, err := f.locate(img)
-	switch {
-	case err != nil:
-		return span{}, err
-	case r.err != nil:
-		return span{}, refuse(n.Line, ErrBadReference, "the image %s is not a valid reference: write it as NAME:TAG, without variables", quote(n.Value))
-	case r.digest:
-		return span{}, refuse(n.Line, ErrDigest, "the image %s has a digest, so a new tag would have no effect: remove the digest", quote(n.Value))
-	}
-	return s, nil
-}
-
 func notString(n *node) error {
 	return refuse(n.Line, ErrNotString, "the image is %s, not a string: write it as NAME:TAG", describe(n))
 }
@@ -99,22 +30,64 @@ func describe(n *node) string {
 	return quote(n.Value)
 }
 
-// noMatch explains why n is not among the images of the file: it stands where
-// nothing is edited, or another name was meant.
-func (f *File) noMatch(n Name) error {
-	for _, doc := range f.docs {
-		if err := n.elsewhere(doc, ""); err != nil {
-			return err
+// noMatch explains why none of the names is among the images of the file: it
+// stands where nothing is edited, or another name was meant.
+func (f *File) noMatch(names []Name) error {
+	if len(names) == 0 {
+		return refuse(0, ErrName, "there is no image to look for: name one")
+	}
+	for _, s := range f.weak {
+		for _, n := range names {
+			if slices.ContainsFunc(s.names, n.is) {
+				return s.flaw
+			}
 		}
 	}
-	if len(f.images) == 0 {
-		return refuse(0, ErrNoMatch, "no container has the image %s: the file has no containers with an image; name the file of the Deployment", quote(n.given))
+	if f.read.list != nil && !f.read.workloads && !f.read.values {
+		return f.noEntry(names)
 	}
-	isString := func(img image) bool { return img.node.Tag == "!!str" }
-	if !slices.ContainsFunc(f.images, isString) {
-		return notString(f.images[0].node)
+	for _, n := range names {
+		for _, doc := range f.docs {
+			if err := n.elsewhere(doc, ""); err != nil {
+				return err
+			}
+		}
 	}
-	return refuse(0, ErrNoMatch, "no container has the image %s; the file has %s: correct the image name, or name another file", quote(n.given), f.nearest(n))
+	what, have := "no container has", "containers with an image; name the file of the Deployment"
+	if f.read.list != nil || f.read.values || slices.ContainsFunc(f.sites, func(s site) bool { return s.kind != Workload }) {
+		what, have = "nothing here has", "images; name another file, or the place of the tag with tag_path"
+	}
+	if len(f.sites) == 0 {
+		return refuse(0, ErrNoMatch, "%s the image %s: the file has no %s", what, either(names), have)
+	}
+	isString := func(s site) bool { return s.at.Tag == "!!str" || s.alone }
+	if !slices.ContainsFunc(f.sites, isString) {
+		return notString(f.sites[0].at)
+	}
+	return refuse(0, ErrNoMatch, "%s the image %s; the file has %s: correct the image name, or name another file", what, either(names), f.nearest(names[0]))
+}
+
+// noEntry says what to add to a kustomization.
+func (f *File) noEntry(names []Name) error {
+	list := f.read.list
+	entry := fmt.Sprintf(`"- name: %s" and "  newTag: TAG"`, names[0].given)
+	if list.line == 0 {
+		return refuse(0, ErrNoMatch, `the kustomization has no images: add "%s:" and below it %s`, list.key, entry)
+	}
+	has := ""
+	if len(f.sites) > 0 {
+		has = ", only " + f.nearest(names[0])
+	}
+	return refuse(list.line, ErrNoMatch, "%s has no entry for the image %s%s: add %s", list.key, either(names), has, entry)
+}
+
+// either joins names for a message.
+func either(names []Name) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = quote(n.given)
+	}
+	return strings.Join(quoted, " or ")
 }
 
 // elsewhere looks for n in fields that hold images but are not edited: those
@@ -131,7 +104,7 @@ func (n Name) elsewhere(at *node, kind string) error {
 		isValue := at.Kind == yqlib.MappingNode && i%2 == 1
 		if isValue && child.Kind == yqlib.ScalarNode && holdsImage(at, at.Content[i-1].Value) {
 			if _, ours := n.read(child.Value); ours {
-				return refuse(child.Line, ErrNoMatch, "the image %s stands %s: name the file of the Deployment that has it in a container", quote(n.given), where(kind))
+				return refuse(child.Line, ErrNoMatch, "the image %s stands %s: name the file of the Deployment that has it in a container, or its place with tag_path", quote(n.given), where(kind))
 			}
 		}
 		if err := n.elsewhere(child, kind); err != nil {
@@ -172,15 +145,15 @@ func (f *File) nearest(n Name) string {
 	}
 	var all []near
 	seen := map[string]bool{}
-	for _, img := range f.images {
-		text := describe(img.node)
+	for _, s := range f.sites {
+		text, name := s.describe()
 		if seen[text] {
 			continue
 		}
 		seen[text] = true
 		if len(all) < compared {
-			name := strings.ToLower(literalName(img.node.Value))
-			all = append(all, near{text, img.node.Line, distance(name, strings.ToLower(n.given))})
+			name = strings.ToLower(name)
+			all = append(all, near{text, s.at.Line, distance(name, strings.ToLower(n.given))})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
@@ -193,6 +166,18 @@ func (f *File) nearest(n Name) string {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	return list
+}
+
+// describe says what a site has, and its image's name.
+func (s site) describe() (text, name string) {
+	if !s.alone || len(s.names) == 0 {
+		return describe(s.at), literalName(s.at.Value)
+	}
+	value := s.names[0].value
+	if s.tag.value != nil && s.tag.value.Kind == yqlib.ScalarNode && s.tag.value.Value != "" {
+		return quote(value + ":" + s.tag.value.Value), value
+	}
+	return quote(value), value
 }
 
 // distance is the number of characters to insert, delete or replace to make b

@@ -32,7 +32,7 @@ func TestStartsWithEveryGitThatHasFastImport(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			git := filepath.Join(dir, "git")
-			script := fmt.Sprintf("#!/bin/sh\n[ \"$1 $2\" = 'fast-import -h' ] || exit 99\n%s\n", tt.script)
+			script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in 'fast-import -h'|'-c '*' fast-import -h') ;; *) exit 99;; esac\n%s\n", tt.script)
 			if err := os.WriteFile(git, []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}

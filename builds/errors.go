@@ -35,6 +35,7 @@ type Error struct {
 	Kind       error     // one of the above
 	Detail     string    // what the API or the network said, one bounded printable line
 	Until      time.Time // for ErrRateLimited: the token is not used before
+	silent     bool      // no answer came in time
 }
 
 func (e *Error) Error() string {
@@ -53,6 +54,13 @@ func (e *Error) Error() string {
 
 // Unwrap returns the kind.
 func (e *Error) Unwrap() error { return e.Kind }
+
+// IsSilent reports whether an error says that the API did not answer in time:
+// whoever asks it next would wait as long.
+func IsSilent(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.silent
+}
 
 // fail makes an error of what others said, which may be anything, the token
 // included.
@@ -83,7 +91,9 @@ func (c *Client) explain(q question, response *github.Response, err error) *Erro
 		case redirected, errors.Is(err, errTooLarge):
 			return c.fail(q, ErrUnexpected, err.Error())
 		case errors.Is(err, context.DeadlineExceeded):
-			return c.fail(q, ErrUnavailable, fmt.Sprintf("no answer within %s", c.timeout))
+			e := c.fail(q, ErrUnavailable, fmt.Sprintf("no answer within %s", c.timeout))
+			e.silent = true
+			return e
 		}
 		return c.fail(q, ErrUnavailable, err.Error())
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kainlite/gitops-operator/internal/retryafter"
 )
 
 const (
@@ -29,14 +31,7 @@ func isLimit(status int, h http.Header, message string) bool {
 // limitEnd says when the API may be asked again: the later of the times that
 // the answer gives.
 func limitEnd(h http.Header, now time.Time) time.Time {
-	var until time.Time
-	if s := h.Get("Retry-After"); s != "" {
-		if seconds, err := strconv.Atoi(s); err == nil {
-			until = now.Add(time.Duration(max(0, min(seconds, int(longestLimit/time.Second)))) * time.Second)
-		} else if at, err := http.ParseTime(s); err == nil {
-			until = at
-		}
-	}
+	until := now.Add(retryafter.Parse(h, now, longestLimit))
 	if h.Get("X-RateLimit-Remaining") == "0" {
 		if seconds, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil {
 			if reset := time.Unix(seconds, 0); reset.After(until) {

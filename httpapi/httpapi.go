@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kainlite/gitops-operator/internal/output"
+	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
@@ -39,6 +40,10 @@ func New(o *operator.Operator, t Telemetry, log *zap.Logger) *API {
 
 // reconcile runs a pass and answers with what became of each Deployment.
 func (a *API) reconcile(w http.ResponseWriter, req *http.Request) {
+	if req.Header.Get(notify.Header) != "" { // its failures would be told of, and so on without end
+		fail(w, http.StatusLoopDetected, "this is an operator's notification, and starts no pass: let the webhook's URL point elsewhere")
+		return
+	}
 	query, err := url.ParseQuery(req.URL.RawQuery)
 	if err != nil {
 		fail(w, http.StatusBadRequest, "the query cannot be read: "+err.Error())

@@ -20,6 +20,7 @@ import (
 
 	"github.com/kainlite/gitops-operator/httpapi"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/telemetry"
@@ -305,5 +306,22 @@ func TestStatusShowsNoTerminalEscapes(t *testing.T) {
 	body := a.status()
 	if strings.ContainsAny(body, "\x1b\a\r\u202e") || strings.Count(body, "\n") != 7 {
 		t.Errorf("%q", body)
+	}
+}
+
+// A webhook's URL may point anywhere, even at an operator: the pass would fail,
+// be told of, and so start the next one.
+func TestANotificationStartsNoPass(t *testing.T) {
+	a := start(t, target("default", "blog"))
+	n := notify.New(notify.Options{})
+	for _, path := range []string{"/reconcile", "/reconcile?deployment=default/blog"} {
+		n.Send(a.url+path, notify.Failure("it failed"))
+	}
+	n.Close(t.Context())
+	if passes := a.log.FilterMessageSnippet("pass: ").Len(); passes != 0 {
+		t.Errorf("notifications started %d passes", passes)
+	}
+	if code, body := a.get("/reconcile"); code != 200 || !strings.Contains(body, "patched") {
+		t.Errorf("%d %s", code, body)
 	}
 }

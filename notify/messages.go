@@ -41,6 +41,9 @@ type Message struct {
 // subject is what failures are remembered by.
 func (m Message) subject() string { return cmp.Or(m.Shared, m.About) }
 
+// same is what makes a failure the same as the one before.
+func (m Message) same() string { return cmp.Or(m.Same, m.Text) }
+
 // BuildRunning says that the image is waited for: retry number attempt, of so
 // many, comes after the wait.
 func BuildRunning(image, sha string, wait time.Duration, attempt, of int) Message {

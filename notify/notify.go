@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/kainlite/gitops-operator/internal/repeat"
 )
 
 const (
@@ -53,7 +55,7 @@ type Notifier struct {
 	closed   bool
 	webhooks map[string]*webhook // those that have messages, by URL
 	waiting  int                 // messages in all webhooks
-	failures failures
+	failures repeat.Filter       // by whom or what they are about
 	dropped  int
 	lastDrop time.Time
 }
@@ -92,7 +94,6 @@ func New(opt Options) *Notifier {
 		observe:  opt.Observe,
 		slots:    make(chan struct{}, atOnce),
 		webhooks: make(map[string]*webhook),
-		failures: newFailures(maxFailures),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
@@ -106,15 +107,15 @@ func (n *Notifier) Send(webhookURL string, m Message) {
 	defer n.mu.Unlock()
 	switch m.Kind {
 	case KindSuccess:
-		n.failures.forget(m.subject())
+		n.failures.Over(m.subject())
 	case KindFailure:
-		if !n.failures.isNew(m) {
+		if isNew, _ := n.failures.Say(m.subject(), m.same()); !isNew {
 			return
 		}
 	}
 	u, err := url.Parse(webhookURL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-		n.failures.undo(m)
+		n.failures.Undo(m.subject(), m.same())
 		n.observe("failed")
 		n.log.Warn("notification not sent: webhook URL is not an http or https URL", m.names()...)
 		return
@@ -139,7 +140,7 @@ func (n *Notifier) Send(webhookURL string, m Message) {
 func (n *Notifier) Succeeded(about string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.failures.forget(about)
+	n.failures.Over(about)
 }
 
 // Dropped counts the messages that were given up because too many were waiting
@@ -168,7 +169,7 @@ func (n *Notifier) Close(ctx context.Context) {
 
 // drop gives a message up, and logs the first of a burst; n.mu is held.
 func (n *Notifier) drop(m Message, u *url.URL) {
-	n.failures.undo(m)
+	n.failures.Undo(m.subject(), m.same())
 	n.observe("dropped")
 	n.dropped++
 	now := time.Now()
@@ -199,7 +200,7 @@ func (n *Notifier) sendAll(key string, w *webhook) {
 		if n.ctx.Err() != nil {
 			n.drop(m, w.url)
 		} else {
-			n.failures.undo(m)
+			n.failures.Undo(m.subject(), m.same())
 			n.observe("failed")
 			n.log.Warn("notification not delivered", append(m.names(), zap.String("host", host(w.url)), zap.Error(err))...)
 		}

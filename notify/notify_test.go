@@ -65,28 +65,6 @@ func TestSucceededLetsTheSameFailureBeSentAgain(t *testing.T) {
 	})
 }
 
-func TestTheMemoryForFailuresIsBounded(t *testing.T) {
-	f := newFailures(3)
-	same := func(name string) Message { return about(name, Failure("same")) }
-	for _, step := range []struct {
-		name string
-		want bool
-	}{
-		{"a", true}, {"b", true}, {"c", true},
-		{"a", false}, // now b is the one that came up longest ago
-		{"d", true},  // in its place
-		{"a", false}, {"c", false}, {"d", false},
-		{"b", true}, // in the place of a
-		{"a", true},
-	} {
-		equal(t, "failure of "+step.name+" is new", f.isNew(same(step.name)), step.want)
-		if len(f.known) > 3 || f.order.Len() != len(f.known) {
-			t.Fatalf("keeps %d, in an order of %d", len(f.known), f.order.Len())
-		}
-	}
-	equal(t, "bound of a Notifier", New(Options{}).failures.size, 20_000)
-}
-
 func TestAFailureThatDidNotArriveIsSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, f fixture) {
 		down := about(blog, Failure("registry down"))

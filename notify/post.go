@@ -10,11 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/kainlite/gitops-operator/internal/retryafter"
 )
 
 const (
@@ -25,6 +26,10 @@ const (
 	maxExcerpt = 200         // bytes logged
 	userAgent  = "gitops-operator"
 )
+
+// Header marks the requests. What receives one must not start work that may fail
+// and be told of: a webhook may point anywhere, even at an operator.
+const Header = "Gitops-Operator-Notification"
 
 // post sends a text, in up to three tries. The error holds nothing of the URL.
 func (n *Notifier) post(ctx context.Context, u *url.URL, text string) error {
@@ -69,6 +74,7 @@ func (n *Notifier) try(ctx context.Context, u *url.URL, body []byte) (again bool
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", userAgent)
+	request.Header.Set(Header, "true")
 	response, err := n.client.Do(request)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true, 0, fmt.Errorf("no answer within %s", n.timeout)
@@ -89,17 +95,7 @@ func (n *Notifier) try(ctx context.Context, u *url.URL, body []byte) (again bool
 		err = fmt.Errorf("%w: %s", err, s)
 	}
 	again = response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests
-	return again, retryAfter(response.Header, time.Now()), err
-}
-
-// retryAfter reads for how long a server asks to be left alone, in bounds.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	s := h.Get("Retry-After")
-	if at, err := http.ParseTime(s); err == nil {
-		return min(at.Sub(now), longestAsk)
-	}
-	seconds, _ := strconv.Atoi(s)
-	return time.Duration(max(0, min(seconds, int(longestAsk/time.Second)))) * time.Second
+	return again, retryafter.Parse(response.Header, time.Now(), longestAsk), err
 }
 
 // excerpt makes a short line of what a server said, without what is secret in

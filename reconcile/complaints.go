@@ -3,12 +3,12 @@ package reconcile
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/kainlite/gitops-operator/internal/repeat"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
 )
@@ -21,79 +21,10 @@ const (
 	forgetAfter = 24 * time.Hour
 )
 
-// complaints remembers what was logged about whom, so that a failure that goes
-// on does not fill the log, pass by pass.
-type complaints struct {
-	mu    sync.Mutex
-	known map[string]*complaint
-	swept time.Time
-}
-
-type complaint struct {
-	text   string
-	since  time.Time
-	logged time.Time // when it was last logged in full
-	last   time.Time
-	quiet  int // how often it was not, since then
-}
-
-// add says whether a text is to be logged in full: it is new, or it was not for
-// long. quiet is how often it was not meanwhile.
-func (c *complaints) add(about, text string, now time.Time) (loud bool, quiet int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sweep(now)
-	known := c.known[about]
-	if known == nil || known.text != text {
-		since := now
-		if known != nil {
-			since = known.since // another failure, but no good news between
-		}
-		c.known[about] = &complaint{text: text, since: since, logged: now, last: now}
-		return true, 0
-	}
-	known.last = now
-	if now.Sub(known.logged) < repeatAfter {
-		known.quiet++
-		return false, 0
-	}
-	quiet = known.quiet
-	known.logged, known.quiet = now, 0
-	return true, quiet
-}
-
-// over ends a complaint, and says since when there was one.
-func (c *complaints) over(about string) (since time.Time, was bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := c.known[about]
-	if known == nil {
-		return time.Time{}, false
-	}
-	delete(c.known, about)
-	return known.since, true
-}
-
-// sweep forgets what nobody meets any more; c.mu is held.
-func (c *complaints) sweep(now time.Time) {
-	if c.known == nil {
-		c.known = map[string]*complaint{}
-	}
-	if now.Sub(c.swept) < repeatAfter {
-		return
-	}
-	c.swept = now
-	for about, known := range c.known {
-		if now.Sub(known.last) > forgetAfter {
-			delete(c.known, about)
-		}
-	}
-}
-
 // complain logs a text at the given level when it is new, and at debug level
 // while it stays the same.
 func (r *Reconciler) complain(log *zap.Logger, level zapcore.Level, about, same, text string, fields ...zap.Field) {
-	loud, quiet := r.complaints.add(about, same, time.Now())
+	loud, quiet := r.complaints.Say(about, same)
 	if !loud {
 		level = zapcore.DebugLevel
 	}
@@ -101,6 +32,12 @@ func (r *Reconciler) complain(log *zap.Logger, level zapcore.Level, about, same,
 		fields = append(fields, zap.Int("repeated", quiet))
 	}
 	log.Log(level, text, fields...)
+}
+
+// sameFailure is what makes a failure of a deployment the same as the one before:
+// its words, without what varies from time to time, and the tag that it wants.
+func (d *deployment) sameFailure(text string) string {
+	return repeat.Constant(text) + "\x00" + d.want
 }
 
 // What complaints are about.
@@ -124,7 +61,7 @@ func (g *group) failTogether(ds []*deployment, about, repository string, err err
 		return
 	}
 	text := fmt.Sprintf("%d Deployments failed: %s", len(ds), err)
-	g.complain(g.Log, zapcore.WarnLevel, about, err.Error(), text,
+	g.complain(g.Log, zapcore.WarnLevel, about, repeat.Constant(err.Error()), text,
 		zap.String("repository", repository), zap.String("branch", g.branch), zap.Int("deployments", len(ds)), zap.Error(err))
 	told := map[k8s.SecretRef][]*deployment{}
 	for _, d := range ds {
@@ -139,7 +76,7 @@ func (g *group) failTogether(ds []*deployment, about, repository string, err err
 	}
 	for ref, ds := range told {
 		m := notify.Failure(fmt.Sprintf("%s failed: %s", names(ds), err))
-		m.Shared, m.Same = about+"\x00"+ref.String(), err.Error()
+		m.Shared, m.Same = about+"\x00"+ref.String(), repeat.Constant(err.Error())
 		g.tell(ds[0], m)
 	}
 	for _, d := range ds {
@@ -171,7 +108,7 @@ func names(ds []*deployment) string {
 
 // worksAgain says once that what deployments have in common has stopped failing.
 func (g *group) worksAgain(ds []*deployment, about, repository string) {
-	since, was := g.complaints.over(about)
+	since, was := g.complaints.Over(about)
 	if !was {
 		return
 	}
@@ -189,8 +126,8 @@ func (g *group) worksAgain(ds []*deployment, about, repository string) {
 func (g *group) well(d *deployment, changed bool) {
 	key := d.target.Key()
 	g.waits.forget(key)
-	g.complaints.over(d.waiting())
-	if since, was := g.complaints.over(d.failing()); was && !changed {
+	g.complaints.Over(d.waiting())
+	if since, was := g.complaints.Over(d.failing()); was && !changed {
 		d.log().Info(fmt.Sprintf("Deployment %s is well again after %s: up to date at %s", d.target.Name, time.Since(since).Round(time.Second), d.want), d.about()...)
 	}
 }

@@ -13,38 +13,36 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/kainlite/gitops-operator/builds"
+	"github.com/kainlite/gitops-operator/internal/secret"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/registry"
 )
 
-const (
-	// looksAtOnce bounds the look-ups of one group.
-	looksAtOnce = 8
-	// gateTime bounds what a group's gate may take, whatever the registries and
-	// GitHub do: the rest of the group waits for it.
-	gateTime = 45 * time.Second
-)
+// secretsAtOnce bounds the Secrets that one group reads at once.
+const secretsAtOnce = 8
 
-// look is a question to a registry; commit one to GitHub.
+// look is a question to a registry; commit one to what builds it. Who asks is a
+// part of both: the answer may depend on it.
 type (
 	look   struct{ image, credentials string }
 	commit struct{ owner, name, sha, token string }
 )
 
+// errUnanswered is why a group goes on without an answer.
+var errUnanswered = errors.New("no answer yet")
+
 // gate ends, or puts off, the deployments whose image is not there. The
 // reference that is checked is the one that the manifest will get.
 func (g *group) gate(ctx context.Context, behind []*deployment) {
-	ctx, cancel := context.WithTimeout(ctx, gateTime)
-	defer cancel()
-	places := make(chan struct{}, looksAtOnce)
+	p := newPatience(g.Patience)
+	defer p.stop()
+	reading := make(chan struct{}, secretsAtOnce)
 	var wg sync.WaitGroup
 	for _, d := range behind {
 		wg.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
 			defer g.recovered(d)
-			g.inspect(d.in(ctx), d, withTag(d.behind, d.want))
+			g.inspect(d.in(ctx), d, p, reading)
 		})
 	}
 	wg.Wait()
@@ -67,7 +65,7 @@ func (g *group) holdTogether(behind []*deployment) {
 			switch {
 			case by == nil:
 				continue
-			case by.again > 0:
+			case by.result.Action == ActionPending:
 				res := Pending(d.target)
 				res.Message = fmt.Sprintf("Deployment %s shares its image with deployment %s, which waits: %s", d.target.Name, by.target.Key(), by.result.Message)
 				d.end(res, by.again)
@@ -83,15 +81,18 @@ func (g *group) holdTogether(behind []*deployment) {
 func withTag(image, tag string) string {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return image + ":" + tag // the registry room says what is wrong with it
+		return image + ":" + tag // package registry says what is wrong with it
 	}
 	return reference.FamiliarName(named) + ":" + tag
 }
 
 // inspect decides about one deployment: nothing happens when its image is
 // there, or when nobody asked for a check.
-func (g *group) inspect(ctx context.Context, d *deployment, image string) {
+func (g *group) inspect(ctx context.Context, d *deployment, p *patience, reading chan struct{}) {
+	image := withTag(d.behind, d.want)
+	reading <- struct{}{}
 	credentials, from, gated, err := g.credentials(ctx, d.target)
+	<-reading
 	if err != nil {
 		g.fail(d, because(reasonSecret, err))
 		return
@@ -100,13 +101,61 @@ func (g *group) inspect(ctx context.Context, d *deployment, image string) {
 		d.log().Debug("no image gate is configured: patched without a check", append(d.about(), zap.String("image", image))...)
 		return
 	}
-	there, err := g.looks.get(look{image, from}, func() (bool, error) { return g.Registry.Exists(ctx, image, credentials) })
+	host := registry.Host(image)
+	there, err := answer(ctx, p, &g.looks, g.memory.looks, look{image, from}, d.asked(), func() *question[bool] {
+		return pose(g.outliving(ctx), &g.questions, "registry "+host, registry.IsSilent, func(ctx context.Context) (bool, error) {
+			return g.Registry.Exists(ctx, image, credentials)
+		})
+	})
 	switch {
+	case errors.Is(err, errUnanswered):
+		g.goOn(d, "registry "+host)
+	case isNotAsked(err):
+		g.leaveOut(d, err)
 	case err != nil:
 		g.fail(d, err)
 	case !there:
-		g.await(ctx, d, image)
+		g.await(ctx, d, p, image)
 	}
+}
+
+// asked is since when somebody wants to know about the deployment: what was
+// asked later serves.
+func (d *deployment) asked() time.Time {
+	if !d.job.Requested.IsZero() {
+		return d.job.Requested
+	}
+	return d.job.Since
+}
+
+// outliving returns a context that ends with the Reconciler, and not with the
+// group, whose values it has.
+func (g *group) outliving(ctx context.Context) context.Context {
+	return lasting{Context: g.life, values: ctx}
+}
+
+type lasting struct {
+	context.Context
+	values context.Context
+}
+
+func (l lasting) Value(key any) any { return l.values.Value(key) }
+
+// goOn puts a deployment off whose server has not answered: the others do not
+// wait for that.
+func (g *group) goOn(d *deployment, server string) {
+	res := Pending(d.target)
+	res.Message = fmt.Sprintf("Deployment %s waits for an answer from %s", d.target.Name, server)
+	d.end(res, headAgain)
+}
+
+// leaveOut ends a deployment whose server is not asked for now. It has not
+// failed: nothing is known about it.
+func (g *group) leaveOut(d *deployment, err error) {
+	res := Pending(d.target)
+	res.Message = fmt.Sprintf("Deployment %s is left as it is: %s; the first pass then looks again", d.target.Name, err)
+	g.complain(d.log(), zapcore.WarnLevel, d.waiting(), "silent", res.Message, d.about()...)
+	d.end(res, 0)
 }
 
 // credentials returns what to show to the registry, the Secret it is from, and
@@ -115,11 +164,9 @@ func (g *group) inspect(ctx context.Context, d *deployment, image string) {
 func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.Credentials, from string, gated bool, err error) {
 	c, ref := t.Spec, t.Spec.RegistrySecret()
 	named := c.RegistrySecretName != nil || c.RegistrySecretNamespace != nil
-	if named {
-		err = g.Policy.Allow(t.Namespace, ref)
-	}
 	var secret map[string][]byte
-	if err == nil {
+	// The default Secret too is used only for whom it is meant.
+	if err = g.Policy.Allow(t.Namespace, ref); err == nil {
 		secret, err = g.secret(ctx, ref)
 	}
 	switch {
@@ -147,10 +194,17 @@ func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.C
 
 // await decides about a deployment whose image is not there: while it is being
 // built it waits, holding nothing and nobody up.
-func (g *group) await(ctx context.Context, d *deployment, image string) {
-	state, err := g.build(ctx, d)
-	if err != nil {
-		g.failWith(d, because(ReasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)), notify.Failure(g.lasting(d, image, err)))
+func (g *group) await(ctx context.Context, d *deployment, p *patience, image string) {
+	state, err := g.build(ctx, d, p)
+	switch {
+	case errors.Is(err, errUnanswered):
+		g.goOn(d, d.target.Spec.App.Host())
+		return
+	case isNotAsked(err):
+		g.leaveOut(d, err)
+		return
+	case err != nil:
+		g.fail(d, because(ReasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)))
 		return
 	}
 	w := g.waits.of(d.target.Key(), image)
@@ -189,7 +243,7 @@ func (g *group) await(ctx context.Context, d *deployment, image string) {
 }
 
 // build looks up how the build of a deployment's commit stands.
-func (g *group) build(ctx context.Context, d *deployment) (builds.State, error) {
+func (g *group) build(ctx context.Context, d *deployment, p *patience) (builds.State, error) {
 	owner, name, ok := g.Builds.Repository(d.target.Spec.App.Host(), d.target.Spec.App.Path())
 	if !ok {
 		return builds.None, fmt.Errorf("%s is not on GitHub", d.target.Spec.App)
@@ -201,26 +255,20 @@ func (g *group) build(ctx context.Context, d *deployment) (builds.State, error) 
 	if err := g.Policy.Allow(d.target.Namespace, ref); err != nil {
 		return builds.None, fmt.Errorf("read GitHub token: %w", err)
 	}
-	secret, err := g.secret(ctx, ref)
+	values, err := g.secret(ctx, ref)
 	if err != nil {
 		return builds.None, fmt.Errorf("read GitHub token: %w", err)
 	}
-	token := strings.TrimSpace(string(secret["github-token"]))
+	token := strings.TrimSpace(string(values["github-token"]))
 	if token == "" {
 		return builds.None, fmt.Errorf("read GitHub token: secret %s has no key github-token", ref)
 	}
-	return g.states.get(commit{owner, name, d.head, token}, func() (builds.State, error) {
-		return g.Builds.State(ctx, owner, name, d.head, token)
+	key := commit{owner, name, d.head, secret.New(token).ID()}
+	return answer(ctx, p, &g.states, g.memory.states, key, d.asked(), func() *question[builds.State] {
+		return pose(g.outliving(ctx), &g.questions, "the builds' host for "+d.target.Spec.App.Host(), builds.IsSilent, func(ctx context.Context) (builds.State, error) {
+			return g.Builds.State(ctx, owner, name, d.head, token)
+		})
 	})
-}
-
-// lasting is the text of a failure that stays the same from pass to pass: that
-// of a rate limit names a time.
-func (g *group) lasting(d *deployment, image string, err error) string {
-	if errors.Is(err, builds.ErrRateLimited) {
-		err = builds.ErrRateLimited
-	}
-	return fmt.Sprintf("Deployment %s failed: image %s is not in the registry, and its build cannot be looked up: %s", d.target.Name, image, err)
 }
 
 // putOff reports a deployment as pending until its next look.

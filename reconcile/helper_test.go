@@ -52,7 +52,9 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 	}
 	opt.Patience = cmp.Or(opt.Patience, time.Minute) // however slow the machine is
 	opt.Git, opt.Secrets = s.Client(s.edit...), s
-	opt.Registry = registry.New(registry.Options{})
+	if opt.Registry == nil {
+		opt.Registry = registry.New(registry.Options{})
+	}
 	opt.Notify = notify.New(notify.Options{Log: opt.Log})
 	s.T.Cleanup(func() {
 		opt.Registry.Close()

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/patcher"
 )
@@ -39,7 +40,8 @@ func (m *memories) of(group string, now time.Time) *memory {
 	}
 	g := m.known[group]
 	if g == nil {
-		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, swept: now}
+		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{},
+			looks: map[look]*question[bool]{}, states: map[commit]*question[builds.State]{}, swept: now}
 		m.known[group] = g
 	}
 	g.used = now
@@ -48,10 +50,12 @@ func (m *memories) of(group string, now time.Time) *memory {
 
 // memory is what a group remembers.
 type memory struct {
-	commit  string             // of the manifests repository, for which files holds
-	files   map[string]*file   // by path
-	awaited map[string]*lookup // heads that the group went on without, by app repository
-	used    time.Time          // guarded by memories.mu
+	commit  string                             // of the manifests repository, for which files holds
+	files   map[string]*file                   // by path
+	awaited map[string]*lookup                 // heads that the group went on without, by app repository
+	looks   map[look]*question[bool]           // likewise, of registries
+	states  map[commit]*question[builds.State] // and of builds
+	used    time.Time                          // guarded by memories.mu
 	swept   time.Time
 }
 
@@ -61,6 +65,8 @@ func (m *memory) sweep(now time.Time) {
 		return
 	}
 	m.swept = now
+	forgetQuestions(m.looks, now)
+	forgetQuestions(m.states, now)
 	for path, f := range m.files {
 		if now.Sub(f.used) > keepUnused {
 			delete(m.files, path)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/kainlite/gitops-operator/internal/repeat"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
 )
@@ -69,7 +70,7 @@ func (g *group) notify(ctx context.Context) {
 
 // notSent logs that a notification cannot be sent.
 func (g *group) notSent(d *deployment, err error) {
-	g.complain(d.log(), zapcore.WarnLevel, "notifications of "+d.target.Key(), err.Error(), "notification not sent: "+err.Error(), append(d.about(), zap.Error(err))...)
+	g.complain(d.log(), zapcore.WarnLevel, "notifications of "+d.target.Key(), repeat.Constant(err.Error()), "notification not sent: "+err.Error(), append(d.about(), zap.Error(err))...)
 }
 
 // secret reads a Secret once for the whole group.

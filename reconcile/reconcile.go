@@ -20,6 +20,7 @@ import (
 
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/internal/repeat"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/patcher"
@@ -39,11 +40,12 @@ type Secrets interface {
 type Reconciler struct {
 	Options
 	heads      heads
+	questions  questions
 	waits      waits
 	memories   memories
 	life       context.Context // of the look-ups
 	end        context.CancelFunc
-	complaints complaints
+	complaints repeat.Filter
 }
 
 // Options are what a Reconciler works with. All are required but Policy,
@@ -57,8 +59,9 @@ type Options struct {
 	Notify   *notify.Notifier
 	Wait     Wait
 	DryRun   bool // do everything but push, and tell nobody
-	// Patience is how long a group waits without hearing of any app repository
-	// until it goes on without those that have not answered. Zero: 5 s.
+	// Patience is how long a group waits without hearing of any app repository,
+	// or of any image, until it goes on without those that have not answered.
+	// Zero: 1.5 s.
 	Patience time.Duration
 	Log      *zap.Logger
 	// LogFields are what a group's context adds to its log lines.
@@ -74,8 +77,8 @@ func New(opt Options) *Reconciler {
 	if opt.Observer == nil {
 		opt.Observer = nobody{}
 	}
-	r := &Reconciler{Options: opt}
-	r.Patience = cmp.Or(r.Patience, 5*time.Second)
+	r := &Reconciler{Options: opt, complaints: repeat.Filter{Every: repeatAfter, Forget: forgetAfter}}
+	r.Patience = cmp.Or(r.Patience, 1500*time.Millisecond)
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -84,6 +87,7 @@ func New(opt Options) *Reconciler {
 func (r *Reconciler) Close() {
 	r.end()
 	r.heads.running.Wait()
+	r.questions.running.Wait()
 }
 
 // Job is one Deployment to bring up to date, with what was pushed before Since.
@@ -171,8 +175,8 @@ type group struct {
 	written     []*deployment // those with a commit, in order
 	atMost      int           // so many changes in the next push; 0: all
 	secrets     memo[k8s.SecretRef, map[string][]byte]
-	looks       memo[look, bool]
-	states      memo[commit, builds.State]
+	looks       asked[look, bool]
+	states      asked[commit, builds.State]
 
 	mu       sync.Mutex
 	messages []message // to send when the results are out
@@ -254,7 +258,11 @@ func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	}
 	d.reason = reasonOf(err)
 	res := Failed(d.target, err)
-	g.complain(d.log(), zapcore.WarnLevel, d.failing(), res.Message, res.Message, append(d.about(), zap.Error(err))...)
+	same := d.sameFailure(res.Message)
+	if m.Kind == notify.KindFailure {
+		m.Same = same
+	}
+	g.complain(d.log(), zapcore.WarnLevel, d.failing(), same, res.Message, append(d.about(), zap.Error(err))...)
 	g.tell(d, m)
 	d.end(res, 0)
 }

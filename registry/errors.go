@@ -38,6 +38,7 @@ type Error struct {
 	Detail     string        // what happened, one bounded printable line
 	Hint       string        // what to do
 	RetryAfter time.Duration // how long the registry asks to be left alone, or 0
+	silent     bool          // no answer came in time
 	final      bool          // another try is of no use
 	cause      error         // the context's
 }
@@ -71,6 +72,14 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
+// IsSilent reports whether an error says that a registry did not answer in time,
+// rather than that it is away or refuses: whoever asks it next would wait as
+// long.
+func IsSilent(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.silent
+}
+
 // What an image must be.
 const (
 	wantTag  = "it must be NAME:TAG or HOST/NAME:TAG"
@@ -88,9 +97,9 @@ func (q *question) ended(cause error, last *Error) *Error {
 	switch {
 	case errors.Is(cause, context.Canceled):
 	case last != nil:
-		e.Kind, e.Detail, e.Hint, e.RetryAfter = last.Kind, last.Detail, last.Hint, last.RetryAfter
+		e.Kind, e.Detail, e.Hint, e.RetryAfter, e.silent = last.Kind, last.Detail, last.Hint, last.RetryAfter, last.silent
 	default:
-		e.Kind, e.Detail = ErrUnavailable, "no answer in time"
+		e.Kind, e.Detail, e.silent = ErrUnavailable, "no answer in time", true
 		e.Hint = q.hint(e.Kind)
 	}
 	return e
@@ -119,7 +128,7 @@ func (q *question) failure(w *wire, err error) *Error {
 			e.Hint = "see the registry's reason"
 		}
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Detail = fmt.Sprintf("no answer within %s", q.client.timeout)
+		e.Detail, e.silent = fmt.Sprintf("no answer within %s", q.client.timeout), true
 	case errors.As(err, &tooBig):
 		e.Kind, e.Detail = ErrUnexpected, fmt.Sprintf("more than %d MiB", tooBig.Limit>>20)
 	case errors.As(err, &plain):

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"go.uber.org/zap"
 )
 
@@ -131,4 +132,14 @@ func (c *Client) plainHTTP(host string) bool {
 	}
 	ip, err := netip.ParseAddr(name)
 	return err == nil && ip.IsLoopback()
+}
+
+// Host returns the registry of an image, with its port: "docker.io" where the
+// image names none, "" where it is no reference.
+func Host(image string) string {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(reference.Domain(named))
 }

@@ -1,21 +1,22 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/kainlite/gitops-operator/internal/retryafter"
 )
 
 const (
 	maxBody      = 4 << 20 // what registries allow a manifest to have
 	maxRedirects = 5
+	longestAsk   = 365 * 24 * time.Hour // of Retry-After
 )
 
 // refusal is why a request was not sent.
@@ -67,7 +68,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body = http.MaxBytesReader(nil, resp.Body, w.most())
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 		w.mu.Lock()
-		w.retryAfter = retryAfter(resp.Header.Get("Retry-After"))
+		w.retryAfter = retryafter.Parse(resp.Header, time.Now(), longestAsk)
 		w.mu.Unlock()
 	}
 	return resp, nil
@@ -117,17 +118,4 @@ func (w *wire) wanted() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.retryAfter
-}
-
-// retryAfter reads the header of that name: seconds, or a date.
-func retryAfter(value string) time.Duration {
-	const most = 365 * 24 * time.Hour
-	if n, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(n, uint64(most/time.Second))) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return max(0, min(time.Until(date), most))
 }

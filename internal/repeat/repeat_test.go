@@ -98,13 +98,21 @@ func TestForgetsWhatNobodyMentions(t *testing.T) {
 }
 
 func TestRemembersSoManyAndNoMore(t *testing.T) {
-	f := &repeat.Filter{Most: 2}
-	f.Say("a", "x")
-	f.Say("b", "x")
-	f.Say("a", "x")
-	f.Say("c", "x") // b came up longest ago
-	if got := said(f, "a", "x") + " " + said(f, "b", "x"); got != "false 0 true 0" {
-		t.Error(got)
+	f := &repeat.Filter{Most: 3}
+	for i, step := range []struct {
+		about string
+		want  bool
+	}{
+		{"a", true}, {"b", true}, {"c", true},
+		{"a", false}, // now b is the one that came up longest ago
+		{"d", true},  // in its place
+		{"a", false}, {"c", false}, {"d", false},
+		{"b", true}, // in the place of a
+		{"a", true},
+	} {
+		if say, _ := f.Say(step.about, "same"); say != step.want {
+			t.Errorf("step %d: %s is said: %v", i, step.about, say)
+		}
 	}
 }
 

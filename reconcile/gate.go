@@ -302,7 +302,12 @@ func (w Wait) delay(attempt int) time.Duration {
 type waits struct {
 	mu    sync.Mutex
 	known map[string]*wait
+	swept time.Time
 }
+
+// keepWaits is how long a wait is remembered that nobody looks at again: its
+// Deployment was deleted, or renamed.
+const keepWaits = 24 * time.Hour
 
 // wait is how far it has come for one image with its tag. One group works on a Deployment at a
 // time, so only the map needs a lock.
@@ -311,12 +316,15 @@ type wait struct {
 	attempt int
 	due     time.Time
 	grace   bool // the look after a completed build was promised
+	used    time.Time
 }
 
 // of returns the wait of a Deployment. A newer commit starts anew.
 func (ws *waits) of(key, image string) *wait {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	now := time.Now()
+	ws.sweep(now)
 	w := ws.known[key]
 	if w == nil || w.image != image {
 		if ws.known == nil {
@@ -325,7 +333,21 @@ func (ws *waits) of(key, image string) *wait {
 		w = &wait{image: image}
 		ws.known[key] = w
 	}
+	w.used = now
 	return w
+}
+
+// sweep forgets the waits that nobody looks at; ws.mu is held.
+func (ws *waits) sweep(now time.Time) {
+	if now.Sub(ws.swept) < keepWaits {
+		return
+	}
+	ws.swept = now
+	for key, w := range ws.known {
+		if now.Sub(w.used) > keepWaits {
+			delete(ws.known, key)
+		}
+	}
 }
 
 func (ws *waits) forget(key string) {

@@ -88,8 +88,8 @@ bench: build ## the operator against bare git and against clones; writes docs/pe
 	$(GO) run ./test/bench --operator bin/gitops-operator --out docs --command 'make bench' $(BENCHFLAGS)
 
 .PHONY: microbench
-microbench: ## the benchmarks of patcher, queue and whole passes, inside the process
-	$(GO) test -run '^$$' -bench . -benchmem ./patcher ./queue ./k8s ./reconcile
+microbench: ## the benchmarks of patcher, policy, queue and whole passes, inside the process
+	$(GO) test -run '^$$' -bench . -benchmem ./patcher ./policy ./queue ./k8s ./reconcile
 
 .PHONY: lint
 lint: ## staticcheck, configured in staticcheck.conf

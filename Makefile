@@ -49,6 +49,10 @@ test-gitea: gitea ## the tests that need a real Gitea (without it, `make test` s
 deploycheck: ## the Dockerfile, and deploy/ with its overlays (part of test)
 	cd test/deploycheck && $(GO) vet ./... && $(GO) test -count=1 ./...
 
+.PHONY: targetscheck
+targetscheck: ## what is written into kustomizations and Helm values, as kustomize's and Helm's libraries read it (part of test)
+	cd test/targets && $(GO) vet ./... && $(GO) test -count=1 ./...
+
 .PHONY: observabilitycheck
 observabilitycheck: ## deploy/observability, with a real Prometheus where there is one (part of test)
 	cd test/observability && $(GO) vet ./... && $(GO) test -count=1 ./...

@@ -115,3 +115,73 @@ func BenchmarkFind(b *testing.B) {
 		})
 	}
 }
+
+// shared is a file with so many entries, one for each of as many workloads.
+func shared(kind string, entries int) []byte {
+	var b bytes.Buffer
+	if kind == "kustomization" {
+		b.WriteString("kind: Kustomization\nimages:\n")
+	}
+	for i := range entries {
+		switch kind {
+		case "kustomization":
+			fmt.Fprintf(&b, "- name: kainlite/app-%d\n  newTag: 3c0a88249fb61a0a4f4a65295f42b2dee3963c28\n", i)
+		case "values":
+			fmt.Fprintf(&b, "app%d:\n  replicas: 2\n  image:\n    repository: kainlite/app-%d\n    tag: 3c0a88249fb61a0a4f4a65295f42b2dee3963c28\n    pullPolicy: Always\n", i, i)
+		}
+	}
+	return b.Bytes()
+}
+
+// BenchmarkSharedFile is a pass over 1,000 workloads that share one file: where
+// nothing is to be changed, and where every one gets a commit of its own.
+func BenchmarkSharedFile(b *testing.B) {
+	const entries = 1000
+	for _, kind := range []string{"kustomization", "values", "paths"} {
+		content := shared(kind, entries)
+		if kind == "paths" {
+			content = shared("kustomization", entries)
+		}
+		requests := make([]Request, entries)
+		for i := range requests {
+			name := fmt.Sprintf("kainlite/app-%d", i)
+			requests[i].Images = []Name{mustName(b, name, true)}
+			if kind == "paths" {
+				requests[i].Paths = []Expression{mustPath(b, fmt.Sprintf(".images[] | select(.name == %q) | .newTag", name))}
+			}
+		}
+		b.Run(kind+" found", func(b *testing.B) {
+			for b.Loop() {
+				f, err := Parse(content)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, r := range requests {
+					if _, err := f.Places(r); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+		b.Run(kind+" changed", func(b *testing.B) {
+			for b.Loop() {
+				f, err := Parse(content)
+				if err != nil {
+					b.Fatal(err)
+				}
+				s := f.Series()
+				for _, r := range requests {
+					if _, _, err := s.Edit(r, Version{Tag: commit}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if _, err := s.Verify(); err != nil {
+					b.Fatal(err)
+				}
+				for i := range requests {
+					s.Content(i + 1)
+				}
+			}
+		})
+	}
+}

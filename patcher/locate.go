@@ -180,7 +180,8 @@ func (f *File) locateNothing(s slot) (span, error) {
 	if err != nil || key.end >= len(f.content) || f.content[key.end] != ':' {
 		return span{}, refused
 	}
-	return span{start: key.end + 1, end: key.end + 1, gap: " "}, nil
+	// With the colon, so that it is apart from what is inserted behind it.
+	return span{start: key.end, end: key.end + 1, gap: ": "}, nil
 }
 
 // skipProperties moves from the start of a node over its anchor and tag to the
@@ -219,7 +220,7 @@ func (f *File) insertion(e *entry, after slot) (*insertion, error) {
 	if after.key == nil || after.key.Line != after.value.Line {
 		return nil, refused
 	}
-	value, err := f.locateAt(after.value, f.offset(after.value.Line, after.value.Column), false)
+	value, err := f.locate(after, false)
 	if err != nil {
 		return nil, refused
 	}

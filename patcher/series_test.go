@@ -77,3 +77,72 @@ func TestARefusedStepLeavesTheSeriesAsItWas(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// The same for places of all kinds, with lines that are inserted and digests.
+func TestASeriesOfAllKindsIsTheSameAsSingleEdits(t *testing.T) {
+	text := "kind: Kustomization\nimages:\n- name: acme/a\n- name: acme/b # c\n- {name: acme/c}\n- name: acme/d\n  newTag: 1.10\n---\n" +
+		"image: {repository: acme/a, tag: v1}\nb:\n  repository: acme/b\n  tag:\n  digest: \"\"\nc: {image: 'acme/c:v1'}\n---\n" + pod("image: acme/a:v1\n  - image: acme/e")
+	f := mustParse(t, text)
+	s := f.Series()
+	single := text
+	var want []string
+	for i, step := range []struct {
+		image string
+		v     Version
+		pin   bool
+	}{
+		{"acme/b", Version{"7e12345", digest0}, true},
+		{"acme/a", Version{Tag: "v2"}, false},
+		{"acme/c", Version{Tag: "v2"}, false},
+		{"acme/a", Version{Tag: "v3"}, false},
+		{"acme/d", Version{Tag: "1.10"}, false},
+		{"acme/b", Version{"7e12345", digest0}, true},
+		{"acme/b", Version{"7e12345", digest1}, true},
+		{"acme/a", Version{Tag: "v1"}, false},
+		{"acme/e", Version{"v1", digest0}, true},
+	} {
+		r := targetRequest(t, step.image, "", step.pin)
+		had, changes, err := s.Edit(r, step.v)
+		if err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		before, err := mustParse(t, single).Places(r)
+		if err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		after, err := mustParse(t, single).Edit(r, step.v)
+		if err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		if changes != (string(after) != single) {
+			t.Errorf("step %d: changes is %v", i, changes)
+		}
+		if first := (Version{before[0].Tag, before[0].Digest}); changes && had != first {
+			t.Errorf("step %d: had %v, want %v", i, had, first)
+		}
+		if single = string(after); changes {
+			want = append(want, single)
+		}
+	}
+	after, err := s.Verify()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(after.content) != single {
+		t.Errorf("got\n%s\nwant\n%s", after.content, single)
+	}
+	for _, order := range []int{1, -1} { // forwards and backwards
+		for i := range want {
+			step := i + 1
+			if order < 0 {
+				step = len(want) - i
+			}
+			if got := string(s.Content(step)); got != want[step-1] {
+				t.Errorf("after step %d:\n%s\nwant\n%s", step, got, want[step-1])
+			}
+		}
+	}
+	if got := string(s.Content(0)); got != text {
+		t.Errorf("before all steps: %s", got)
+	}
+}

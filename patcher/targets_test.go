@@ -45,6 +45,7 @@ var targets = []struct {
 	{promise: "a missing newTag in JSON", tag: "v2", kinds: "kustomization", text: "{\"kind\": \"Kustomization\", \"images\": [{\"name\": \"acme/web\"«|, \"newTag\": \"v2\"»}]}\n"},
 	{promise: "a missing newTag in JSON over lines", tag: "v2", kinds: "kustomization", text: "{\n  \"kind\": \"Kustomization\",\n  \"images\": [\n    {\n      \"name\": \"acme/web\"«|, \"newTag\": \"v2\"»\n    }\n  ]\n}\n"},
 	{promise: "a newTag that is left empty", kinds: "kustomization", text: "kind: Kustomization\nimages:\n- name: acme/web\n  newTag:«| \"2.0\"» # soon\n"},
+	{promise: "a pinned newTag that is left empty", pin: true, kinds: "kustomization kustomization kustomization", text: "kind: Kustomization\nimages:\n- name: acme/web\n  newTag:«| \"2.0\"»«|\n  digest: " + digest1 + "»\n- name: acme/web\n  newTag:«| \"2.0\"» # c«|\n  digest: " + digest1 + "»\n- {name: acme/web, newTag:«| \"2.0\"»«|, digest: " + digest1 + "»}\n"},
 	{promise: "a newTag that is null", kinds: "kustomization", text: "kind: Kustomization\nimages:\n- name: acme/web\n  newTag: «null|\"2.0\"»\n"},
 	{promise: "a newTag that is an empty text", kinds: "kustomization", text: "kind: Kustomization\nimages:\n- name: acme/web\n  newTag: '«|2.0»'\n"},
 	{promise: "a newTag that is a number of the same digits", tag: "1.10", kinds: "kustomization", text: "kind: Kustomization\nimages:\n- name: acme/web\n  newTag: «1.10|\"1.10\"»\n"},

@@ -124,6 +124,7 @@ func (s stage) cmd(ctx context.Context, argv ...string) *exec.Cmd {
 var testStages = []stage{
 	{name: "all packages", packages: []string{"./..."}},
 	{name: "deploycheck", dir: "test/deploycheck", packages: []string{"-count=1", "./..."}, vet: true},
+	{name: "targetscheck", dir: "test/targets", packages: []string{"-count=1", "./..."}, vet: true},
 	{name: "observabilitycheck", dir: "test/observability", packages: []string{"-count=1", "./..."}, vet: true},
 }
 

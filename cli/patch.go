@@ -27,7 +27,7 @@ type patched struct {
 	name          string
 	mode          os.FileMode
 	before, after []byte
-	places        []patcher.Place
+	parsed        *patcher.File
 	err           error
 }
 
@@ -144,9 +144,8 @@ func (p *patching) file(name string) patched {
 	}
 	parsed, err := patcher.ParseFile(filepath.ToSlash(name), f.before)
 	if err == nil {
-		if f.places, err = parsed.Places(p.request); err == nil {
-			f.after, err = parsed.Edit(p.request, p.version)
-		}
+		f.parsed = parsed
+		f.after, err = parsed.Edit(p.request, p.version)
 	}
 	f.err = err
 	return f
@@ -160,7 +159,7 @@ func (p *patching) missing(all []patched) string {
 	}
 	for _, n := range p.request.Images {
 		has := func(f patched) bool {
-			return f.err != nil || slices.ContainsFunc(f.places, func(at patcher.Place) bool { return at.Image == n })
+			return f.err != nil || f.parsed.Has(n)
 		}
 		if !slices.ContainsFunc(all, has) {
 			return n.String()

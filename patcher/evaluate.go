@@ -174,9 +174,6 @@ func (w *walk) fits(c *condition, at spot) bool {
 
 // noMatch says how far the path goes.
 func (e Expression) noMatch(got progress) error {
-	if len(got.spots) == 0 {
-		return refuse(0, ErrNoMatch, "the path %s matches nothing", quote(e.text))
-	}
 	at, s := got.spots[0], e.steps[got.steps]
 	before, end := "the file", 0
 	if got.steps > 0 {

@@ -282,9 +282,7 @@ func (p *expressionParser) str() (string, error) {
 
 // selection reads select(PATH == SCALAR).
 func (p *expressionParser) selection() error {
-	if !p.take("select") {
-		return p.refuseNext()
-	}
+	p.at += len("select")
 	if p.space(); !p.take("(") {
 		return p.refuseNext()
 	}

@@ -103,10 +103,7 @@ func (f *File) offset(line, column int) int {
 		m := f.marks[i]
 		return m.line > line || m.line == line && m.column > column
 	})
-	if behind == 0 {
-		return -1
-	}
-	c := f.marks[behind-1]
+	c := f.marks[max(behind, 1)-1]
 	return c.seek(line, column)
 }
 

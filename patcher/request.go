@@ -75,8 +75,7 @@ func (r Request) Key() string {
 
 // Places returns the places that r means, in order of position. There is at least
 // one, at least one for each path, and Edit would accept each of them; otherwise
-// the error is an *Error. Of several images, some may not be in the file: what is
-// there says Place.Image.
+// the error is an *Error. Of several images, some may not be in the file: see Has.
 func (f *File) Places(r Request) ([]Place, error) {
 	targets, err := f.targets(r)
 	if err != nil {
@@ -100,6 +99,10 @@ func (f *File) Places(r Request) ([]Place, error) {
 	}
 	return places, nil
 }
+
+// Has reports whether n is the image of a place in the file. Whether it can be
+// changed there, Places says.
+func (f *File) Has(n Name) bool { return len(f.candidates(n)) > 0 }
 
 // check says whether the version can be written.
 func (r Request) check(v Version) error {

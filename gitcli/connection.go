@@ -246,9 +246,13 @@ func (c *Client) serve(ctx context.Context, cn *conn, r Remote, id *Identity) {
 		select {
 		case err := <-ended:
 			text := stderr.String()
-			cn.err = &Error{Kind: kindOf(text), Detail: detail(text), cause: err}
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				cn.err = &Error{cause: errClosed}
+			case p.ProcessState == nil:
+				cn.err = notStarted(err)
+			default:
+				cn.err = &Error{Kind: kindOf(text), Detail: detail(text), cause: err}
 			}
 			close(cn.ready)
 			return

@@ -24,6 +24,7 @@ var (
 	ErrTimeout           = errors.New("timed out")
 	ErrNetwork           = errors.New("connection failed")
 	ErrPushUnknown       = errors.New("whether the push arrived is unknown")
+	ErrNotStarted        = errors.New("process could not be started")
 )
 
 // hints say what to do about each kind.
@@ -35,6 +36,7 @@ var hints = map[error]string{
 	ErrDeclined:          "see the server's reason; a protected branch or a hook may refuse the operator's pushes",
 	ErrNetwork:           "check that the host can be reached",
 	ErrTimeout:           "check that the host answers, or raise --git-timeout",
+	ErrNotStarted:        "the machine or the container has no memory, processes or open files left: raise its limits, or lower --workers",
 }
 
 // Error is the failure of one git or ssh command.

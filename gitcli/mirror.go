@@ -9,10 +9,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
-// A mirror is a bare copy of one branch, one commit deep when it is made. It is
-// disposable: whatever is wrong with it, it is deleted and made again, which is
+// A mirror is a bare copy of one branch, one commit deep but for what was pushed
+// from it. It is disposable: whatever is wrong with it, it is deleted and made again, which is
 // faster than repairing it and cannot corrupt anything.
 const (
 	maxPacks = 100
@@ -58,6 +59,10 @@ func (c *Client) Mirror(r Remote, branch string, id *Identity) (*Mirror, error) 
 
 func (m *Mirror) ref() string      { return "refs/heads/" + m.branch }
 func (m *Mirror) tracking() string { return "refs/remotes/origin/" + m.branch }
+func (m *Mirror) old() string      { return m.dir + ".old" }
+
+// nextRef is where the commits go that are to be pushed.
+const nextRef = "refs/gitops/next"
 
 // local is a command on the mirror itself.
 func (m *Mirror) local(op string, args ...string) command {
@@ -65,9 +70,9 @@ func (m *Mirror) local(op string, args ...string) command {
 	return command{op: op, remote: m.remote, branch: m.branch, args: args, mirror: m.dir}
 }
 
-// Fetch brings the mirror up to the remote branch's head and returns that
-// commit. It always asks the remote, in one session; the first time, and
-// whenever the mirror is unusable, it clones.
+// Fetch brings the mirror to the remote branch's head and returns that commit.
+// It always asks the remote, and fetches only where the mirror does not have
+// the commit yet; the first time, and whenever the mirror is unusable, it clones.
 func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 	if err := m.takeNext(); err != nil {
 		return "", err
@@ -76,68 +81,100 @@ func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 		return m.clone(ctx)
 	}
 	m.removeLeftovers()
-	cmd := m.local("fetch", append(slices.Clone(firstProtocol), "fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-		"--no-recurse-submodules", "--end-of-options", m.remote.String(), "+"+m.ref()+":"+m.tracking())...)
-	_, err := m.c.onConnection(ctx, cmd, m.id)
-	if errors.Is(err, ErrBranchMissing) {
+	head, err := m.c.Head(ctx, m.remote, m.branch, m.id)
+	if err != nil || m.has(ctx, head) {
+		return head, err
+	}
+	head, err = m.fetch(ctx)
+	switch {
+	case errors.Is(err, ErrBranchMissing):
 		return "", m.explainMissing(ctx, err)
-	}
-	head := ""
-	if err == nil {
-		head, err = m.resolve(ctx, m.tracking())
-	}
-	if err != nil && m.atFault(ctx, err) {
+	case err != nil && m.replaceable(ctx, err):
 		return m.clone(ctx)
 	}
 	return head, err
 }
 
-// atFault says whether a failed fetch is the mirror's own doing. A damaged one
-// makes git say that the other side hung up, so the remote itself is asked.
-func (m *Mirror) atFault(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return false
+// has says whether the mirror is at a commit already: by a fetch, or because it
+// was pushed from here. A branch that names it is proof that all of it is there;
+// the object alone would not be.
+func (m *Mirror) has(ctx context.Context, commit string) bool {
+	for _, ref := range []string{m.tracking(), nextRef} {
+		if at, err := m.resolve(ctx, ref); err == nil && at == commit {
+			return true
+		}
 	}
-	if errors.Is(err, ErrNetwork) || errors.Is(err, ErrRepositoryMissing) {
+	return false
+}
+
+// fetch brings the branch's head, and no other commit. Without a depth, a merge
+// of a branch that began before the mirror's commit would bring all history.
+func (m *Mirror) fetch(ctx context.Context) (string, error) {
+	cmd := m.local("fetch", append(slices.Clone(firstProtocol), "fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+		"--no-recurse-submodules", "--end-of-options", m.remote.String(), "+"+m.ref()+":"+m.tracking())...)
+	if _, err := m.c.onConnection(ctx, cmd, m.id); err != nil {
+		return "", err
+	}
+	return m.resolve(ctx, m.tracking())
+}
+
+// replaceable says whether a new clone may succeed where a fetch has failed. One
+// that took too long may have had too much to negotiate. A damaged mirror makes
+// git say that the other side hung up, so the remote itself is asked.
+func (m *Mirror) replaceable(ctx context.Context, err error) bool {
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case errors.Is(err, ErrTimeout):
+		return true
+	case errors.Is(err, ErrNetwork) || errors.Is(err, ErrRepositoryMissing):
 		_, err := m.c.Head(ctx, m.remote, m.branch, m.id)
 		return err == nil
 	}
 	return IsLocal(err)
 }
 
+// clone makes the mirror, or a new one in its place: the old one goes when the
+// new one is there. Only where the disk has no room for both, it goes before.
 func (m *Mirror) clone(ctx context.Context) (string, error) {
-	if err := m.Delete(); err != nil {
-		return "", fmt.Errorf("delete mirror: %w", err)
-	}
 	// A clone that was cut short must never look like a mirror.
 	tmp := m.dir + ".new"
-	if err := m.cloneInto(ctx, tmp); err != nil {
+	err := m.cloneInto(ctx, tmp)
+	if _, old := os.Lstat(m.dir); old == nil && noRoom(err) && ctx.Err() == nil {
+		if err := m.Delete(); err != nil {
+			return "", fmt.Errorf("delete mirror: %w", err)
+		}
+		err = m.cloneInto(ctx, tmp)
+	}
+	if err != nil {
 		return "", err
 	}
-	if err := os.Rename(tmp, m.dir); err != nil {
+	if err := m.replaceBy(tmp); err != nil {
 		return "", fmt.Errorf("make mirror: %w", err)
 	}
-	return m.resolve(ctx, m.ref())
+	if err := os.RemoveAll(m.old()); err != nil {
+		return "", fmt.Errorf("delete mirror: %w", err)
+	}
+	return m.resolve(ctx, m.tracking())
 }
 
-// cloneInto makes a copy of the branch in a folder, or nothing.
+// noRoom says whether the disk may be what a clone failed for.
+func noRoom(err error) bool {
+	var e *Error
+	return IsLocal(err) || errors.As(err, &e) && strings.Contains(e.Detail, syscall.ENOSPC.Error())
+}
+
+// cloneInto makes a copy of the branch in a directory, or nothing.
 func (m *Mirror) cloneInto(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(m.cache, 0o700); err != nil {
-		return fmt.Errorf("make mirror: %w", err)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("make mirror: %w", err)
-	}
-	cmd := command{
-		op: "clone", remote: m.remote, branch: m.branch,
-		args: append(slices.Clone(firstProtocol), "clone", "-q", "--bare", "--depth", "1", "--no-tags", "--single-branch", "--branch", m.branch,
-			"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0", "--", m.remote.String(), dir),
-	}
-	_, err := m.c.onConnection(ctx, cmd, m.id)
+	copied := &Mirror{c: m.c, remote: m.remote, branch: m.branch, id: m.id, cache: m.cache, dir: dir}
+	err := copied.download(ctx, "--depth=1")
 	if err == nil {
-		_, err = (&Mirror{c: m.c, remote: m.remote, branch: m.branch, dir: dir}).resolve(ctx, m.ref())
-		if IsLocal(err) { // clone also takes a tag of that name
-			err = missingBranch(cmd, false, "")
+		var head string
+		if head, err = copied.resolve(ctx, m.ref()); err == nil {
+			// In a file of its own, it is read without a process.
+			_, err = m.c.runGit(ctx, copied.local("clone", "update-ref", m.tracking(), head))
+		} else if IsLocal(err) { // clone also takes a tag of that name
+			err = missingBranch(copied.local("clone"), false, "")
 		}
 	}
 	if err == nil {
@@ -147,6 +184,21 @@ func (m *Mirror) cloneInto(ctx context.Context, dir string) error {
 	if errors.Is(err, ErrBranchMissing) {
 		return m.explainMissing(ctx, err)
 	}
+	return err
+}
+
+// download clones the branch into the mirror's directory.
+func (m *Mirror) download(ctx context.Context, options ...string) error {
+	if err := os.MkdirAll(m.cache, 0o700); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
+	}
+	if err := os.RemoveAll(m.dir); err != nil {
+		return fmt.Errorf("make mirror: %w", err)
+	}
+	args := append(slices.Clone(firstProtocol), "clone", "-q", "--bare", "--no-tags", "--single-branch", "--branch", m.branch,
+		"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0")
+	args = append(append(args, options...), "--", m.remote.String(), m.dir)
+	_, err := m.c.onConnection(ctx, command{op: "clone", remote: m.remote, branch: m.branch, args: args}, m.id)
 	return err
 }
 

@@ -170,11 +170,11 @@ func TestHeadsAreLookedUpInTheSecondProtocol(t *testing.T) {
 		t.Errorf("%d of %d sessions", s.Version2, s.UploadPacks)
 	}
 	m := mirror(t, w, client)
-	for range 2 {
-		fetch(t, m)
-	}
-	if s := w.Server.Stats(); s.Version2 != 1 || s.UploadPacks != 3 {
-		t.Errorf("%d of %d sessions, after a clone and a fetch", s.Version2, s.UploadPacks)
+	fetch(t, m)
+	w.Commit(manifests, map[string]string{"a": "2"})
+	fetch(t, m)
+	if s := w.Server.Stats(); s.Version2 != 2 || s.UploadPacks != 4 {
+		t.Errorf("%d of %d sessions, after a clone, a lookup and a fetch", s.Version2, s.UploadPacks)
 	}
 }
 
@@ -314,27 +314,68 @@ func TestHookThatDeclinesIsNotRetried(t *testing.T) {
 	}
 }
 
-// The report of a push may be lost while the push arrived.
+// The report of a push may be lost while the push arrived, and others may have
+// gone on from it, or have thrown it away, before that is looked up. What the
+// mirror has by then does not matter.
 func TestPushWhoseReportIsLostIsLookedUp(t *testing.T) {
-	for _, pushedOnTop := range []bool{false, true} {
-		t.Run(fmt.Sprintf("pushed on top=%v", pushedOnTop), func(t *testing.T) {
+	const onTop = "id=%[1]s; for i in $(seq %[2]d); do id=$(git commit-tree -p $id -m later %[1]s^{tree}); done; git update-ref refs/heads/master $id\n"
+	for name, c := range map[string]struct {
+		then string // run by the server when it has taken the push
+		want string // part of the error
+	}{
+		"nothing else":                   {then: "true\n"},
+		"a commit on top":                {then: fmt.Sprintf(onTop, "$new", 1)},
+		"a hundred commits on top":       {then: fmt.Sprintf(onTop, "$new", 100)},
+		"a merge of it":                  {then: "git update-ref refs/heads/master $(git commit-tree -p $old -p $new -m merge $new^{tree})\n"},
+		"hundreds of commits on top":     {then: fmt.Sprintf(onTop, "$new", 220), want: "whether the push arrived is unknown: look up push: branch master has moved by more than 200 commits"},
+		"another commit in its place":    {then: fmt.Sprintf(onTop, "$old", 1), want: "connection failed"},
+		"a new history in its place":     {then: "git update-ref refs/heads/master $(git commit-tree -m new $new^{tree})\n", want: "connection failed"},
+		"a merge of others in its place": {then: "git update-ref refs/heads/master $(git commit-tree -p $old -p $(git commit-tree -m new $old^{tree}) -m merge $new^{tree})\n", want: "connection failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			w := world.New(t)
 			base := w.Commit(manifests, map[string]string{"a": "1"})
 			m := mirror(t, w, w.Client())
 			fetch(t, m)
 			mine := commit(t, m, base, change("a", "2"))
-			if pushedOnTop {
-				hook := fmt.Sprintf("#!/bin/sh\ngit update-ref refs/heads/master $(git commit-tree -p %s -m later %s^{tree})\n", mine[0], mine[0])
-				if err := os.WriteFile(filepath.Join(w.Repo(manifests).Dir, "hooks", "post-receive"), []byte(hook), 0o755); err != nil {
-					t.Fatal(err)
-				}
+			hook := "#!/bin/sh\nread old new ref\nexport GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x\n" + c.then
+			if err := os.WriteFile(filepath.Join(w.Repo(manifests).Dir, "hooks", "post-receive"), []byte(hook), 0o755); err != nil {
+				t.Fatal(err)
 			}
 			w.Server.CutPushReply(true)
-			if err := m.Push(t.Context(), base, mine[0]); err != nil {
+			err := m.Push(t.Context(), base, mine[0])
+			switch unknown := strings.Contains(c.want, gitcli.ErrPushUnknown.Error()); {
+			case c.want == "" && err != nil:
 				t.Errorf("the push arrived, but: %v", err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, gitcli.ErrPushUnknown) != unknown):
+				t.Errorf("got %v, want %s", err, c.want)
 			}
-			w.Git(manifests, "merge-base", "--is-ancestor", mine[0], "master")
+			if c.want == "" {
+				w.Git(manifests, "merge-base", "--is-ancestor", mine[0], "master")
+			}
 		})
+	}
+}
+
+// A mirror that has been made anew since does not have what was pushed.
+func TestPushIsLookedUpWithoutItsCommit(t *testing.T) {
+	w := world.New(t)
+	base := w.Commit(manifests, map[string]string{"a": "1"})
+	cache := t.TempDir()
+	m := mirror(t, w, w.Client(func(o *gitcli.Options) { o.CacheDir = cache }))
+	fetch(t, m)
+	mine := commit(t, m, base, change("a", "2"))
+	dirs, _ := filepath.Glob(filepath.Join(cache, "0", "manifests-*"))
+	hook := fmt.Sprintf("#!/bin/sh\nread old new ref\nrm -rf '%s'\ngit update-ref refs/heads/master $(GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x git commit-tree -p $new -m later $new^{tree})\n", dirs[0])
+	if err := os.WriteFile(filepath.Join(w.Repo(manifests).Dir, "hooks", "post-receive"), []byte(hook), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.Server.CutPushReply(true)
+	if err := m.Push(t.Context(), base, mine[0]); err != nil {
+		t.Errorf("the push arrived, but: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cache, "0", "*")); len(left) != 0 {
+		t.Errorf("the cache holds %v", left)
 	}
 }
 

@@ -125,13 +125,17 @@ func (m *Mirror) Load(ctx context.Context, ids []string, visit func(i int, conte
 	cmd.stdin, cmd.stdout = strings.NewReader(strings.Join(ids, "\n")+"\n"), w
 	parsed := make(chan error, 1)
 	go func() {
-		err := parseBatch(bufio.NewReaderSize(r, 64<<10), ids, visit)
+		err := m.c.guarded(func() error { return parseBatch(bufio.NewReaderSize(r, 64<<10), ids, visit) })
 		r.CloseWithError(err)
 		parsed <- err
 	}()
 	_, err := m.c.runGit(ctx, cmd)
 	w.Close()
-	if perr := <-parsed; err == nil && perr != nil {
+	perr := <-parsed
+	if panicked, ok := errors.AsType[*panicError](perr); ok {
+		return panicked
+	}
+	if err == nil && perr != nil {
 		err = &Error{Op: cmd.op, Remote: m.remote.String(), Branch: m.branch, cause: perr}
 	}
 	return err

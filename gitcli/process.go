@@ -5,11 +5,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 const (
@@ -20,6 +23,10 @@ const (
 	pipeGrace = time.Second
 	maxStderr = 16 << 10
 	maxStdout = 32 << 20
+	// bigFile is from where on git streams a file instead of holding it: at git's
+	// own 512 MB, a repository of 2 MB can take as much memory. It is no smaller
+	// than what is read as a manifest.
+	bigFile = "4m"
 )
 
 // command is one git command.
@@ -70,7 +77,7 @@ func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failur
 
 	out := &capped{max: maxStdout}
 	stderr := &tail{max: maxStderr}
-	p := exec.Command(c.git, cmd.args...)
+	p := exec.Command(c.git, append([]string{"-c", "core.bigFileThreshold=" + bigFile}, cmd.args...)...)
 	p.Env = append(c.environment(cmd.net), cmd.env...)
 	p.Dir = c.home
 	written := &counter{to: out}
@@ -85,12 +92,15 @@ func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failur
 	defer func() { c.ended(ctx, cmd, p, begin, written, failure) }()
 	err := runGroup(ctx, p)
 
-	if cmd.mirror != "" && (!p.ProcessState.Success() || stderr.String() != "") {
+	if cmd.mirror != "" && p.ProcessState != nil && (!p.ProcessState.Success() || stderr.String() != "") {
 		c.suspect(cmd.mirror)
 	}
 	switch {
 	case err == nil:
 		return out.Bytes(), nil
+	case p.ProcessState == nil:
+		e := notStarted(err)
+		return nil, fail(e.Kind, e.Detail, err)
 	case ctx.Err() == context.DeadlineExceeded && time.Since(begin) >= timeout:
 		e := fail(ErrTimeout, "", err).(*Error)
 		e.After = timeout
@@ -171,6 +181,30 @@ func runGroup(ctx context.Context, p *exec.Cmd) error {
 	killer.Wait()
 	syscall.Kill(-pgid, syscall.SIGKILL) // whoever stayed behind
 	return err
+}
+
+// notStarted is why there is no process.
+func notStarted(err error) *Error {
+	return &Error{Kind: ErrNotStarted, Detail: cut(err.Error(), 200), cause: err}
+}
+
+// guarded runs a function of a goroutine, and makes an error of a panic: what
+// nobody foresaw must not end the operator.
+func (c *Client) guarded(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.opt.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+			err = &panicError{v}
+		}
+	}()
+	return f()
+}
+
+// panicError is a panic in one of the goroutines.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string {
+	return fmt.Sprintf("internal error, please report it: %v", e.value)
 }
 
 // tail keeps the last max bytes written to it.

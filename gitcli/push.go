@@ -37,15 +37,20 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Chang
 	cmd.env = []string{"MALLOC_TOP_PAD_=16777216"}
 	r, w := io.Pipe()
 	cmd.stdin = r
-	written := make(chan int, 1)
+	n, written := 0, make(chan error, 1)
 	go func() {
-		n, err := m.stream(w, base, changes, when)
+		err := m.c.guarded(func() (err error) {
+			n, err = m.stream(w, base, changes, when)
+			return err
+		})
 		w.CloseWithError(err)
-		written <- n
+		written <- err
 	}()
 	out, err := m.c.runGit(ctx, cmd)
 	r.Close()
-	n := <-written
+	if panicked, ok := errors.AsType[*panicError](<-written); ok {
+		return nil, panicked
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +75,7 @@ func (m *Mirror) stream(w io.Writer, base string, changes iter.Seq[Change], when
 	who := fmt.Sprintf("%s <%s> %d +0000", m.c.opt.Author.Name, m.c.opt.Author.Email, when.Unix())
 	for ch := range changes {
 		n++
-		fmt.Fprintf(&b, "commit refs/gitops/next\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", n, who, who, len(ch.Message), ch.Message)
+		fmt.Fprintf(&b, "commit %s\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", nextRef, n, who, who, len(ch.Message), ch.Message)
 		if n == 1 {
 			fmt.Fprintf(&b, "from %s\n", base)
 		}
@@ -166,9 +171,5 @@ func (m *Mirror) applied(ctx context.Context, base, tip string) (bool, error) {
 	if head == tip || head == base {
 		return head == tip, nil
 	}
-	if _, err := m.Fetch(ctx); err != nil {
-		return false, err
-	}
-	_, err = m.c.runGit(ctx, m.local("look up push", "merge-base", "--is-ancestor", tip, head))
-	return err == nil, nil
+	return m.leadsTo(ctx, commitRange{from: base, to: head}, tip)
 }

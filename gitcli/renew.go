@@ -59,7 +59,7 @@ func (m *Mirror) Renew() {
 	m.id.Hold()
 	m.c.wg.Go(func() {
 		defer m.id.Release()
-		err := m.prepare(m.c.ctx)
+		err := m.c.guarded(func() error { return m.prepare(m.c.ctx) })
 		if err != nil && m.c.ctx.Err() == nil {
 			m.c.opt.Log.Warn("mirror not renewed", zap.String("repository", m.remote.String()), zap.String("branch", m.branch), zap.Error(err))
 		}
@@ -101,18 +101,22 @@ func (m *Mirror) takeNext() error {
 	if _, err := os.Lstat(m.next()); err != nil {
 		return nil
 	}
-	old := m.dir + ".old"
-	if err := os.RemoveAll(old); err != nil {
+	if err := m.replaceBy(m.next()); err != nil {
 		return fmt.Errorf("renew mirror: %w", err)
 	}
-	if err := os.Rename(m.dir, old); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("renew mirror: %w", err)
-	}
-	if err := os.Rename(m.next(), m.dir); err != nil {
-		return fmt.Errorf("renew mirror: %w", err)
-	}
-	m.c.wg.Go(func() { os.RemoveAll(old) }) // what stays is removed next time
+	m.c.wg.Go(func() { os.RemoveAll(m.old()) }) // what stays is removed next time
 	return nil
+}
+
+// replaceBy puts a directory in the place of the mirror's, which becomes old.
+func (m *Mirror) replaceBy(dir string) error {
+	if err := os.RemoveAll(m.old()); err != nil {
+		return err
+	}
+	if err := os.Rename(m.dir, m.old()); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return os.Rename(dir, m.dir)
 }
 
 // overgrown says that so many packs or loose objects have gathered that a new

@@ -3,6 +3,7 @@ package k8s
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,6 +40,16 @@ func (s *Spec) Group() string {
 // Invalid says in plain words what is wrong with the annotations, nil if nothing
 // is.
 func (s *Spec) Invalid() error { return s.invalid }
+
+// Holds says that the tag of the image is to stay as it is: the Deployment is
+// disabled, or its enabled is neither "true" nor "false", and what was meant is
+// not known.
+func (s *Spec) Holds() bool { return !s.Enabled }
+
+// Same says whether two Specs ask for the same.
+func (s *Spec) Same(other *Spec) bool {
+	return s == other || reflect.DeepEqual(s, other)
+}
 
 // ParseSpec reads the annotations of a Deployment in a namespace. All faults are
 // found at once.

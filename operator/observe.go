@@ -73,6 +73,8 @@ func gitOutcome(err error) string {
 		return "network"
 	case errors.Is(err, gitcli.ErrTimeout):
 		return "timeout"
+	case errors.Is(err, gitcli.ErrNotStarted):
+		return "error"
 	case errors.As(err, &e) && e.Kind != nil:
 		return "refused"
 	case gitcli.IsLocal(err):

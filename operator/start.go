@@ -74,7 +74,7 @@ func Start(ctx context.Context, opt Options) (o *Operator, err error) {
 		return nil, err
 	}
 	started(client.Close)
-	reconciler, err := newReconciler(opt, reconcile.Options{Git: client, Secrets: from}, metrics, started)
+	reconciler, err := newReconciler(opt, reconcile.Options{Git: client, Secrets: from, Workloads: from}, metrics, started)
 	if err != nil {
 		return nil, err
 	}

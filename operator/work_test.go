@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ metadata:
   name: %s
   annotations:
     gitops.operator.enabled: "%s"
-    gitops.operator.app_repository: git@127.0.0.1:kainlite/blog.git
+    gitops.operator.app_repository: git@127.0.0.1:kainlite/%s.git
     gitops.operator.manifest_repository: git@127.0.0.1:kainlite/manifests.git
     gitops.operator.deployment_path: x.yaml
     gitops.operator.image_name: kainlite/blog
@@ -37,13 +38,14 @@ metadata:
 		text := ""
 		for _, name := range names {
 			name, enabled, _ := strings.Cut(name, "=")
-			text += fmt.Sprintf(deployment, name, enabled)
+			enabled, app, _ := strings.Cut(enabled, ",")
+			text += fmt.Sprintf(deployment, name, enabled, cmp.Or(app, "blog"))
 		}
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("paused=true", "gone=true", "moved=true")
+	write("paused=true", "gone=true", "moved=true", "renamed=true,before")
 	opt := Options{From: file, Workers: 1, Wait: reconcile.Wait{First: time.Second, Max: time.Second}, Log: zap.NewNop()}
 	opt.Git.CacheDir = t.TempDir()
 	o, err := Start(t.Context(), opt)
@@ -59,7 +61,7 @@ metadata:
 		}
 		jobs = append(jobs, queue.Job[k8s.Target]{Key: target.Key(), Group: group, Value: target})
 	}
-	write("paused=false", "moved=true")
+	write("paused=false", "moved=true", "renamed=true,after")
 	pass, err := o.queue.Submit(jobs)
 	if err != nil {
 		t.Fatal(err)
@@ -76,5 +78,10 @@ metadata:
 		if got := results[key].Message; got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
+	}
+	// The links are of the application that was looked at, not of the one that was
+	// meant when it was asked for.
+	if got := o.History().Of("default/renamed").AppRepository; got != "git@127.0.0.1:kainlite/after.git" {
+		t.Errorf("the history has the application %s", got)
 	}
 }

@@ -2,12 +2,9 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/internal/repository"
-	"github.com/kainlite/gitops-operator/k8s"
 )
 
 // check ends the deployments whose annotations cannot be followed.
@@ -48,21 +45,6 @@ func (g *group) identify(ctx context.Context) (err error) {
 			err = because(reasonSecret, err)
 		}
 	}()
-	ref := g.open()[0].target.Spec.SSHKey() // check has asked the policy for each
-	secret, err := g.secret(ctx, ref)
-	switch {
-	case errors.Is(err, k8s.ErrSecretNotFound):
-		return fmt.Errorf("read SSH key: %w: create it, or correct gitops.operator.ssh_key_name and ssh_key_namespace", err)
-	case err != nil:
-		return fmt.Errorf("read SSH key: %w", err)
-	}
-	private, ok := secret["ssh-privatekey"]
-	if !ok {
-		return fmt.Errorf("read SSH key: secret %s has no key ssh-privatekey: create it with kubectl create secret generic %s -n %s --from-file=ssh-privatekey=FILE", ref, ref.Name, ref.Namespace)
-	}
-	g.identity, err = g.Git.Acquire(gitcli.Key{Name: ref.String(), Private: private, KnownHosts: secret["known_hosts"]})
-	if err != nil {
-		return fmt.Errorf("use secret %s: %w", ref, err)
-	}
-	return nil
+	g.identity, err = g.acquire(ctx, g.open()[0].target.Spec.SSHKey()) // check has asked the policy for each
+	return err
 }

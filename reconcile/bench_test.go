@@ -48,6 +48,7 @@ func benchStage(b *testing.B, n int) (s *stage, targets []k8s.Target, advance fu
 		}))
 	}
 	s.Commit(manifests, files)
+	s.track(targets...)
 	advance = func() {
 		for i := range apps {
 			s.App(fmt.Sprintf("kainlite/app%d", i))

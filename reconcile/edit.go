@@ -17,7 +17,9 @@ import (
 // manifest is one file of the manifests repository in a pass.
 type manifest struct {
 	path        string
-	deployments []*deployment // whose image it has
+	deployments []*deployment         // whose image it has
+	guests      []*deployment         // others, who have a say in it
+	places      map[int][]*deployment // who claims the image at an offset, where that is more than one
 	known       *file
 	content     []byte // nil until somebody needs it
 

@@ -102,7 +102,7 @@ func (g *group) inspect(ctx context.Context, d *deployment, p *patience, reading
 		return
 	}
 	host := registry.Host(image)
-	there, err := answer(ctx, p, &g.looks, g.memory.looks, look{image, from}, d.asked(), func() *question[bool] {
+	there, err := answer(ctx, p, &g.looks, g.memory.looks, look{image, from}, d.since(), func() *question[bool] {
 		return pose(g.outliving(ctx), &g.questions, "registry "+host, registry.IsSilent, func(ctx context.Context) (bool, error) {
 			return g.Registry.Exists(ctx, image, credentials)
 		})
@@ -119,9 +119,9 @@ func (g *group) inspect(ctx context.Context, d *deployment, p *patience, reading
 	}
 }
 
-// asked is since when somebody wants to know about the deployment: what was
+// since is from when on somebody wants to know about the deployment: what was
 // asked later serves.
-func (d *deployment) asked() time.Time {
+func (d *deployment) since() time.Time {
 	if !d.job.Requested.IsZero() {
 		return d.job.Requested
 	}
@@ -154,7 +154,9 @@ func (g *group) goOn(d *deployment, server string) {
 func (g *group) leaveOut(d *deployment, err error) {
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s is left as it is: %s; the first pass then looks again", d.target.Name, err)
-	g.complain(d.log(), zapcore.WarnLevel, d.waiting(), "silent", res.Message, d.about()...)
+	if !d.guest {
+		g.complain(d.log(), zapcore.WarnLevel, d.waiting(), "silent", res.Message, d.about()...)
+	}
 	d.end(res, 0)
 }
 
@@ -207,7 +209,7 @@ func (g *group) await(ctx context.Context, d *deployment, p *patience, image str
 		g.fail(d, because(ReasonImageMissing, fmt.Errorf("image %s is not in the registry, and its build cannot be looked up: %w", image, err)))
 		return
 	}
-	w := g.waits.of(d.target.Key(), image)
+	w := g.waits.of(d.waitKey(), image)
 	name := strings.TrimSuffix(image, ":"+d.want)
 	switch state {
 	case builds.Running, builds.Queued:
@@ -264,7 +266,7 @@ func (g *group) build(ctx context.Context, d *deployment, p *patience) (builds.S
 		return builds.None, fmt.Errorf("read GitHub token: secret %s has no key github-token", ref)
 	}
 	key := commit{owner, name, d.head, secret.New(token).ID()}
-	return answer(ctx, p, &g.states, g.memory.states, key, d.asked(), func() *question[builds.State] {
+	return answer(ctx, p, &g.states, g.memory.states, key, d.since(), func() *question[builds.State] {
 		return pose(g.outliving(ctx), &g.questions, "the builds' host for "+d.target.Spec.App.Host(), builds.IsSilent, func(ctx context.Context) (builds.State, error) {
 			return g.Builds.State(ctx, owner, name, d.head, token)
 		})
@@ -276,7 +278,9 @@ func (g *group) putOff(d *deployment, w *wait, why string) {
 	delay := max(time.Until(w.due), time.Millisecond)
 	res := Pending(d.target)
 	res.Message = fmt.Sprintf("Deployment %s %s; next look in %s", d.target.Name, why, delay.Round(time.Second))
-	g.complain(d.log(), zapcore.InfoLevel, d.waiting(), why, res.Message, d.about()...)
+	if !d.guest {
+		g.complain(d.log(), zapcore.InfoLevel, d.waiting(), why, res.Message, d.about()...)
+	}
 	d.end(res, delay)
 }
 

@@ -80,6 +80,7 @@ func (g *gateStage) target(name string, edit map[string]string) k8s.Target {
 // look runs one group and remembers which Deployments wait.
 func (g *gateStage) look(targets ...k8s.Target) []reconcile.Result {
 	g.T.Helper()
+	g.track(targets...)
 	jobs := make([]reconcile.Job, len(targets))
 	for i, t := range targets {
 		jobs[i] = reconcile.Job{Target: t, Since: time.Now()}

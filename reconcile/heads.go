@@ -3,10 +3,15 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/k8s"
 )
 
 // heads lets the groups of a pass share look-ups of app heads. A look-up serves
@@ -17,11 +22,18 @@ import (
 type heads struct {
 	mu      sync.Mutex
 	lookups map[headKey]*lookup
+	last    map[app]seenHead // what was found last, by whomever
 	swept   time.Time
 	running sync.WaitGroup
 }
 
 type headKey struct{ url, branch, identity string }
+
+// seenHead is a head that was looked up.
+type seenHead struct {
+	head  string
+	asked time.Time // when the look-up began
+}
 
 type lookup struct {
 	started time.Time // zero: it has not
@@ -35,9 +47,49 @@ type lookup struct {
 // wait for a worker.
 const keepHeads = 10 * time.Minute
 
+// keepLast is how long the last head of an application is remembered.
+const keepLast = 24 * time.Hour
+
+// found takes down what a look-up found.
+func (h *heads) found(a app, l *lookup) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.last == nil {
+		h.last = map[app]seenHead{}
+	}
+	if l.started.After(h.last[a].asked) {
+		h.last[a] = seenHead{l.head, l.started}
+	}
+}
+
+// latest returns the newest head of an application that any group has seen.
+func (h *heads) latest(a app) (seenHead, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k, known := h.last[a]
+	return k, known
+}
+
+// hangs says whether a look-up that began before a time has not ended, or has
+// failed since: who is in a hurry does not wait for it.
+func (h *heads) hangs(key headKey, before time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.lookups[key]
+	if l == nil || l.started.IsZero() {
+		return false
+	}
+	select {
+	case <-l.done:
+		return l.err != nil && l.seen.After(before)
+	default:
+		return l.started.Before(before)
+	}
+}
+
 // get returns a look-up that starts at since or later; where there is none, it
 // makes one, which holds the identity that look uses.
-func (h *heads) get(key headKey, since time.Time, id *gitcli.Identity, look func() (string, error)) *lookup {
+func (h *heads) get(key headKey, of app, since time.Time, id *gitcli.Identity, look func() (string, error)) *lookup {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := h.lookups[key]
@@ -67,6 +119,9 @@ func (h *heads) get(key headKey, since time.Time, id *gitcli.Identity, look func
 		h.mu.Unlock()
 		l.head, l.err = look()
 		l.seen = time.Now()
+		if l.err == nil {
+			h.found(of, l)
+		}
 	})
 	return l
 }
@@ -91,6 +146,11 @@ func (h *heads) sweep(now time.Time) {
 			delete(h.lookups, key)
 		}
 	}
+	for a, k := range h.last {
+		if now.Sub(k.asked) > keepLast {
+			delete(h.last, a)
+		}
+	}
 }
 
 // headAgain is when a group asks again for the heads that it went on without.
@@ -110,6 +170,12 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 	fetched := make(chan struct{})
 	running.Go(func() {
 		defer close(fetched)
+		defer func() {
+			if v := recover(); v != nil {
+				g.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+				failed = fmt.Errorf("internal error, please report it: %v", v)
+			}
+		}()
 		base, failed = g.mirror.Fetch(ctx)
 	})
 	apps := map[string][]*deployment{}
@@ -133,21 +199,31 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 			}
 		})
 	}
+	// Outcomes are told in order, and the manifests repository's first: which of
+	// two faults is told must not depend on who was faster.
+	var heard []string
+	tell := func() {
+		slices.Sort(heard)
+		for _, app := range heard {
+			g.learn(apps[app], asked[app])
+			delete(apps, app)
+		}
+	}
 	patience := time.NewTimer(g.Patience)
 	defer patience.Stop()
-	for waiting := fetched; len(apps) > 0 || waiting != nil; {
+	for waiting := fetched; len(heard) < len(apps) || waiting != nil; {
 		select {
 		case <-waiting:
 			if waiting = nil; failed != nil {
 				return "", failed
 			}
 		case app := <-answered:
-			g.learn(apps[app], asked[app])
-			delete(apps, app)
+			heard = append(heard, app)
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		case <-patience.C:
 			if waiting == nil {
+				tell()
 				for app := range apps {
 					g.memory.awaited[app] = asked[app]
 				}
@@ -157,6 +233,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 		}
 		patience.Reset(g.Patience)
 	}
+	tell()
 	return base, nil
 }
 
@@ -180,20 +257,26 @@ func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
 			since = from
 		}
 	}
-	app, branch, identity := ds[0].target.Spec.App, g.branch, g.identity
-	return g.heads.get(headKey{app.String(), branch, identity.ID()}, since, identity, func() (string, error) {
+	spec := ds[0].target.Spec
+	return g.lookUp(ctx, headKey{key, spec.AppBranch, g.identity.ID()}, spec, g.identity, since)
+}
+
+// lookUp looks up the head of a Deployment's application, unless that was done
+// since a time.
+func (g *group) lookUp(ctx context.Context, key headKey, spec *k8s.Spec, id *gitcli.Identity, since time.Time) *lookup {
+	return g.heads.get(key, appOf(spec), since, id, func() (string, error) {
 		// It outlives who asked first, but is still theirs in logs and traces.
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
 		defer context.AfterFunc(g.life, cancel)()
-		return g.Git.Head(ctx, app, branch, identity)
+		return g.Git.Head(ctx, spec.App, spec.AppBranch, id)
 	})
 }
 
 // goOnWithout has the deployments run again whose app repository has not answered.
 func (g *group) goOnWithout(apps map[string][]*deployment) {
-	for app, ds := range apps {
-		for _, d := range ds {
+	for _, app := range slices.Sorted(maps.Keys(apps)) {
+		for _, d := range apps[app] {
 			res := Pending(d.target)
 			res.Message = fmt.Sprintf("Deployment %s waits for an answer from %s", d.target.Name, app)
 			d.end(res, headAgain)
@@ -210,6 +293,6 @@ func (g *group) learn(ds []*deployment, l *lookup) {
 	}
 	g.worksAgain(ds, g.appFailing(ds), ds[0].target.Spec.App.String())
 	for _, d := range ds {
-		d.head, d.seen, d.want = l.head, l.seen, tag(l.head, d.target.Spec.TagType)
+		d.head, d.seen, d.asked, d.want = l.head, l.seen, l.started, tag(l.head, d.target.Spec.TagType)
 	}
 }

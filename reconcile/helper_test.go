@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +32,50 @@ type stage struct {
 	*world.World
 	edit       []func(*gitcli.Options) // of every git client
 	reconciler *reconcile.Reconciler
+
+	mu      sync.Mutex
+	tracked []k8s.Target // sorted; replaced, not modified
+	listing func()       // called when the Deployments are listed, if set
+}
+
+// onListing calls f once, when the Deployments are listed for the nth time from
+// now.
+func (s *stage) onListing(n int, f func()) {
+	s.listing = func() {
+		if n--; n == 0 {
+			f()
+		}
+	}
+}
+
+// track adds Deployments to those that there are, or replaces them.
+func (s *stage) track(targets ...k8s.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[k8s.Ref]k8s.Target{}
+	for _, t := range slices.Concat(s.tracked, targets) {
+		all[t.Ref] = t
+	}
+	s.tracked = slices.SortedFunc(maps.Values(all), func(a, b k8s.Target) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// untrack removes a Deployment.
+func (s *stage) untrack(gone k8s.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tracked = slices.DeleteFunc(slices.Clone(s.tracked), func(t k8s.Target) bool { return t.Ref == gone.Ref })
+}
+
+// Deployments returns those that there are.
+func (s *stage) Deployments(context.Context) (k8s.Snapshot, error) {
+	if s.listing != nil {
+		s.listing()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return k8s.Snapshot{Targets: s.tracked}, nil
 }
 
 func newStage(t testing.TB, edit ...func(*gitcli.Options)) *stage {
@@ -51,7 +97,7 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 		}
 	}
 	opt.Patience = cmp.Or(opt.Patience, time.Minute) // however slow the machine is
-	opt.Git, opt.Secrets = s.Client(s.edit...), s
+	opt.Git, opt.Secrets, opt.Workloads = s.Client(s.edit...), s, s
 	if opt.Registry == nil {
 		opt.Registry = registry.New(registry.Options{})
 	}
@@ -73,6 +119,7 @@ func (s *stage) run(targets ...k8s.Target) []reconcile.Result {
 
 func (s *stage) runWith(r *reconcile.Reconciler, targets ...k8s.Target) []reconcile.Result {
 	s.T.Helper()
+	s.track(targets...)
 	jobs := make([]reconcile.Job, len(targets))
 	for i, t := range targets {
 		jobs[i] = reconcile.Job{Target: t, Since: time.Now()}
@@ -136,5 +183,6 @@ func (s *stage) apps(names ...string) (targets []k8s.Target, heads map[string]st
 		targets = append(targets, s.Target(name, nil))
 	}
 	s.Commit(manifests, files)
+	s.track(targets...)
 	return targets, heads
 }

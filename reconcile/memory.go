@@ -7,6 +7,7 @@ import (
 
 	"github.com/kainlite/gitops-operator/builds"
 	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/patcher"
 )
 
@@ -40,23 +41,25 @@ func (m *memories) of(group string, now time.Time) *memory {
 	}
 	g := m.known[group]
 	if g == nil {
-		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{},
+		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, declined: map[k8s.Ref]*declined{},
 			looks: map[look]*question[bool]{}, states: map[commit]*question[builds.State]{}, swept: now}
 		m.known[group] = g
 	}
-	g.used = now
+	g.used, g.began = now, now
 	return g
 }
 
 // memory is what a group remembers.
 type memory struct {
-	commit  string                             // of the manifests repository, for which files holds
-	files   map[string]*file                   // by path
-	awaited map[string]*lookup                 // heads that the group went on without, by app repository
-	looks   map[look]*question[bool]           // likewise, of registries
-	states  map[commit]*question[builds.State] // and of builds
-	used    time.Time                          // guarded by memories.mu
-	swept   time.Time
+	commit   string             // of the manifests repository, for which files holds
+	files    map[string]*file   // by path
+	awaited  map[string]*lookup // heads that the group went on without, by app repository
+	declined map[k8s.Ref]*declined
+	looks    map[look]*question[bool]           // as awaited, of registries
+	states   map[commit]*question[builds.State] // and of builds
+	began    time.Time                          // the pass
+	used     time.Time                          // guarded by memories.mu
+	swept    time.Time
 }
 
 // sweep forgets what no pass asked for since a while: Deployments come and go.
@@ -70,6 +73,11 @@ func (m *memory) sweep(now time.Time) {
 	for path, f := range m.files {
 		if now.Sub(f.used) > keepUnused {
 			delete(m.files, path)
+		}
+	}
+	for ref, d := range m.declined {
+		if now.Sub(d.used) > keepUnused {
+			delete(m.declined, ref)
 		}
 	}
 }

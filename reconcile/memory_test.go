@@ -30,7 +30,7 @@ func commands(t *testing.T) (*stage, func() string) {
 			}
 			args := line.ContextMap()["args"].([]any)
 			i := slices.IndexFunc(args, func(a any) bool {
-				return slices.Contains([]any{"clone", "rev-parse", "fetch", "ls-remote", "ls-tree", "diff-tree", "cat-file", "fast-import", "push"}, a)
+				return slices.Contains([]any{"clone", "rev-parse", "update-ref", "fetch", "ls-remote", "ls-tree", "diff-tree", "cat-file", "fast-import", "push"}, a)
 			})
 			if i < 0 {
 				t.Fatalf("unexpected git %v", args)
@@ -49,13 +49,13 @@ func TestAPassReadsOnlyWhatHasChanged(t *testing.T) {
 		what, want, git string
 		before          func()
 	}{
-		{"the operator's own push", "up_to_date up_to_date up_to_date", "fetch:1 ls-remote:3", func() {}},
-		{"nothing", "up_to_date up_to_date up_to_date", "fetch:1 ls-remote:3", func() {}},
-		{"an application", "up_to_date patched up_to_date", "cat-file:1 fast-import:1 fetch:1 ls-remote:3 push:1", func() { s.App("kainlite/api") }},
-		{"another file", "up_to_date up_to_date up_to_date", "diff-tree:1 fetch:1 ls-remote:3", func() {
+		{"the operator's own push", "up_to_date up_to_date up_to_date", "ls-remote:4", func() {}},
+		{"nothing", "up_to_date up_to_date up_to_date", "ls-remote:4", func() {}},
+		{"an application", "up_to_date patched up_to_date", "cat-file:1 fast-import:1 ls-remote:4 push:1", func() { s.App("kainlite/api") }},
+		{"another file", "up_to_date up_to_date up_to_date", "diff-tree:1 fetch:1 ls-remote:4", func() {
 			s.Commit(manifests, map[string]string{"README": "x"})
 		}},
-		{"one of the files", "patched up_to_date up_to_date", "cat-file:1 diff-tree:1 fast-import:1 fetch:1 ls-remote:3 ls-tree:1 push:1", func() {
+		{"one of the files", "patched up_to_date up_to_date", "cat-file:1 diff-tree:1 fast-import:1 fetch:1 ls-remote:4 ls-tree:1 push:1", func() {
 			s.Commit(manifests, map[string]string{"blog.yaml": world.Manifest("blog", "kainlite/blog:"+old)})
 		}},
 	} {

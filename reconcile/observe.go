@@ -129,7 +129,11 @@ const fewDeployments = 100
 
 // begin makes contexts for the deployment alone; from then on, in does.
 func (d *deployment) begin() {
-	if d.own == nil {
+	switch {
+	case d.own != nil:
+	case d.guest:
+		d.own = func(ctx context.Context) context.Context { return ctx }
+	default:
 		d.own = d.group.Observer.Began(d.group.ctx, d.target)
 	}
 }

@@ -25,6 +25,7 @@ func (g *group) plan(ctx context.Context, base string) error {
 	if err := g.read(ctx, base); err != nil {
 		return err
 	}
+	g.invite()
 	if err := g.find(ctx); err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (g *group) plan(ctx context.Context, base string) error {
 			g.fail(d, g.inFile(d, d.err))
 		}
 	}
-	g.refuseConflicts()
+	g.judge(ctx)
 
 	for _, d := range g.open() {
 		if i := slices.IndexFunc(d.images, func(i patcher.Image) bool { return i.Tag != d.want }); i >= 0 {
@@ -47,7 +48,9 @@ func (g *group) plan(ctx context.Context, base string) error {
 			g.upToDate(d)
 		}
 	}
+	g.hold()
 	behind := g.open()
+	behind = append(behind, witnesses(behind)...)
 	g.gate(ctx, behind)
 	g.holdTogether(behind)
 	return nil
@@ -124,7 +127,7 @@ func (g *group) find(ctx context.Context) error {
 		if f.known.Err != nil {
 			continue
 		}
-		for _, d := range f.deployments {
+		for _, d := range slices.Concat(f.deployments, f.guests) {
 			if f.known.find(d.target.Spec.Image) == nil && !slices.Contains(names[f], d.target.Spec.Image) {
 				names[f] = append(names[f], d.target.Spec.Image)
 			}
@@ -168,35 +171,6 @@ func (g *group) note(f *manifest, names []patcher.Name) {
 	}
 	if !slices.ContainsFunc(f.deployments, behind) {
 		f.content = nil
-	}
-}
-
-// refuseConflicts ends Deployments that want different tags for one image:
-// whichever came last would win, in every pass anew.
-func (g *group) refuseConflicts() {
-	claims := map[place][]*deployment{}
-	for _, d := range g.open() {
-		if len(d.file.deployments) == 1 {
-			continue
-		}
-		for _, i := range d.images {
-			at := place{d.target.Spec.Path, i.Offset}
-			claims[at] = append(claims[at], d)
-		}
-	}
-	rival := map[*deployment]*deployment{}
-	for _, claimants := range claims {
-		for _, d := range claimants {
-			if i := slices.IndexFunc(claimants, func(r *deployment) bool { return r.want != d.want }); i >= 0 {
-				rival[d] = claimants[i]
-			}
-		}
-	}
-	for _, d := range g.open() {
-		if r := rival[d]; r != nil {
-			g.fail(d, g.inFile(d, fmt.Errorf("image %s is also claimed by deployment %s, which wants tag %s where this one wants %s: give each a file or an image of its own",
-				d.target.Spec.Image, r.target.Key(), r.want, d.want)))
-		}
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -26,9 +25,6 @@ import (
 	"github.com/kainlite/gitops-operator/patcher"
 	"github.com/kainlite/gitops-operator/registry"
 )
-
-// maxPushes is how often in a row a push to a branch that keeps moving is tried.
-const maxPushes = 10
 
 // Secrets reads Secrets by name, when they are used.
 type Secrets interface {
@@ -43,22 +39,25 @@ type Reconciler struct {
 	questions  questions
 	waits      waits
 	memories   memories
+	views      views
 	life       context.Context // of the look-ups
 	end        context.CancelFunc
 	complaints repeat.Filter
 }
 
-// Options are what a Reconciler works with. All are required but Policy,
-// DryRun, Patience, LogFields and Observer.
+// Options are what a Reconciler works with. All are required but Workloads,
+// Policy, DryRun, Patience, LogFields and Observer.
 type Options struct {
-	Git      *gitcli.Client
-	Secrets  Secrets
-	Policy   k8s.SecretPolicy // which of them a Deployment may name
-	Registry *registry.Client
-	Builds   *builds.Client
-	Notify   *notify.Notifier
-	Wait     Wait
-	DryRun   bool // do everything but push, and tell nobody
+	Git     *gitcli.Client
+	Secrets Secrets
+	// Workloads are all that there are. Nil: those that Group is given.
+	Workloads Workloads
+	Policy    k8s.SecretPolicy // which of them a Deployment may name
+	Registry  *registry.Client
+	Builds    *builds.Client
+	Notify    *notify.Notifier
+	Wait      Wait
+	DryRun    bool // do everything but push, and tell nobody
 	// Patience is how long a group waits without hearing of any app repository,
 	// or of any image, until it goes on without those that have not answered.
 	// Zero: 1.5 s.
@@ -110,9 +109,12 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 	g := &group{Reconciler: r, began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
 	g.Log = r.Log.With(r.LogFields(ctx)...)
 	g.ctx = context.WithoutCancel(ctx)
-	g.memory = r.memories.of(jobs[0].Target.Spec.Group(), g.began)
+	g.key = jobs[0].Target.Spec.Group()
+	g.memory = r.memories.of(g.key, g.began)
+	g.asked = make(map[k8s.Ref]bool, len(jobs))
 	for i, j := range jobs {
 		report := func(ctx context.Context, o Outcome) { done(ctx, i, o) }
+		g.asked[j.Target.Ref] = true
 		g.deployments = append(g.deployments, &deployment{group: g, job: j, target: j.Target, report: report})
 	}
 	slices.SortFunc(g.deployments, func(a, b *deployment) int {
@@ -135,6 +137,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 			d.begin()
 		}
 	}
+	g.review(ctx, true)
 	g.check()
 	if len(g.open()) == 0 {
 		return
@@ -162,9 +165,12 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 type group struct {
 	*Reconciler
 	began       time.Time
-	Log         *zap.Logger     // with the fields of this call
-	ctx         context.Context // what is told is told with it
-	stopping    func() bool     // the operator is shutting down
+	Log         *zap.Logger      // with the fields of this call
+	ctx         context.Context  // what is told is told with it
+	stopping    func() bool      // the operator is shutting down
+	key         string           // Spec.Group of its Deployments
+	asked       map[k8s.Ref]bool // whom it is about
+	view        *view            // of all Deployments, when they were last looked at
 	deployments []*deployment
 	manifests   gitcli.Remote
 	branch      string
@@ -173,7 +179,6 @@ type group struct {
 	memory      *memory
 	files       []*manifest   // those that the deployments want
 	written     []*deployment // those with a commit, in order
-	atMost      int           // so many changes in the next push; 0: all
 	secrets     memo[k8s.SecretRef, map[string][]byte]
 	looks       asked[look, bool]
 	states      asked[commit, builds.State]
@@ -186,10 +191,12 @@ type group struct {
 type deployment struct {
 	group  *group
 	own    func(context.Context) context.Context // the observer's, once it has begun
+	guest  bool                                  // it has a say, but no result: see invite
 	job    Job
 	target k8s.Target
 	head   string    // the app's commit, once it is known
 	seen   time.Time // when it was looked up
+	asked  time.Time // when that look-up began
 	want   string    // the tag it asks for
 	file   *manifest
 	images []patcher.Image // its images in the file
@@ -209,12 +216,16 @@ type deployment struct {
 func (d *deployment) end(res Result, again time.Duration) {
 	res.Head, res.Want = d.head, d.want
 	d.ended, d.result, d.again = true, res, again
+	if d.guest {
+		return
+	}
 	d.report(d.outcome(res, again))
 }
 
 // upToDate ends a deployment that has nothing to change.
 func (g *group) upToDate(d *deployment) {
 	g.well(d, false)
+	g.memory.forget(d.target.Ref)
 	g.Notify.Succeeded(d.target.Key())
 	d.end(upToDate(d.target, d.want), 0)
 }
@@ -258,6 +269,10 @@ func (g *group) failWith(d *deployment, err error, m notify.Message) {
 	}
 	d.reason = reasonOf(err)
 	res := Failed(d.target, err)
+	if d.guest {
+		d.end(res, 0)
+		return
+	}
 	same := d.sameFailure(res.Message)
 	if m.Kind == notify.KindFailure {
 		m.Same = same
@@ -279,85 +294,8 @@ func tag(commit, tagType string) string {
 	return commit
 }
 
-// update plans, writes and pushes the changes on top of base. When the branch
-// has moved meanwhile, everything is planned again on its new head: an edit is
-// a function of the file, never a merge of texts.
-func (g *group) update(ctx context.Context, base string) error {
-	rebuilt, refused, refusals, declines := false, "", 0, 0
-	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	tries := backoff.WithMaxRetries(wait, maxPushes-1)
-	attempt := func() error {
-		for {
-			if base == "" {
-				var err error
-				if base, err = g.mirror.Fetch(ctx); err != nil {
-					return backoff.Permanent(err)
-				}
-			}
-			err := g.attempt(ctx, base)
-			switch {
-			case err == nil && len(g.open()) == 0:
-				return nil
-			case err == nil: // the next few, on top of what was just pushed
-				base, g.atMost = g.memory.commit, 2*g.atMost
-				tries.Reset()
-				continue
-			case errors.Is(err, gitcli.ErrDeclined) && declines < maxDeclines && ctx.Err() == nil:
-				declines++
-				g.narrow(err)
-				continue
-			case errors.Is(err, gitcli.ErrBranchMoved):
-				g.Log.Debug("branch moved, planning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch))
-				g.Observer.Retried(RetryBranchMoved)
-				refused, base = base, ""
-				if refusals++; refusals >= wholePushes {
-					g.atMost = max(fewPushed, len(g.written)/4)
-				}
-				return err
-			case gitcli.IsLocal(err) && ctx.Err() == nil && !rebuilt:
-				g.Log.Warn("mirror is unusable, cloning again", zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.Error(err))
-				g.Observer.Retried(RetryMirror)
-				rebuilt, base = true, ""
-				if err := g.mirror.Delete(); err != nil {
-					return backoff.Permanent(fmt.Errorf("delete mirror: %w", err))
-				}
-				return err
-			}
-			return backoff.Permanent(err)
-		}
-	}
-	err := backoff.Retry(attempt, backoff.WithContext(tries, ctx))
-	if !errors.Is(err, gitcli.ErrBranchMoved) {
-		return err
-	}
-	if now, lookup := g.mirror.Fetch(ctx); lookup == nil && now == refused {
-		return fmt.Errorf("push to %s branch %s: the server refuses to update the branch although nobody has moved it, perhaps because of a stale lock: %w", g.manifests, g.branch, err)
-	}
-	return fmt.Errorf("%w (%d times in a row: the next pass tries again)", err, maxPushes)
-}
-
-// attempt plans and pushes once.
-func (g *group) attempt(ctx context.Context, base string) error {
-	if err := g.plan(ctx, base); err != nil || len(g.open()) == 0 {
-		return err
-	}
-	g.shorten()
-	if err := g.load(ctx); err != nil {
-		return err
-	}
-	commits, err := g.mirror.Commit(ctx, base, g.changes(), time.Now())
-	if err != nil {
-		return err
-	}
-	if !g.DryRun && len(commits) > 0 {
-		tip := commits[len(commits)-1]
-		err := g.mirror.Push(ctx, base, tip)
-		g.Observer.Pushed(len(commits), err)
-		if err != nil {
-			return err
-		}
-		g.remember(tip)
-	}
+// succeeded ends the deployments whose changes were pushed, as these commits.
+func (g *group) succeeded(commits []string) {
 	for i, d := range g.written {
 		res := patched(d.target, d.from, d.want, g.DryRun)
 		fields := append(d.about(), zap.String("from", d.from), zap.String("to", d.want),
@@ -368,6 +306,7 @@ func (g *group) attempt(ctx context.Context, base string) error {
 		}
 		d.log().Info(res.Message, fields...)
 		g.well(d, true)
+		g.memory.forget(d.target.Ref)
 		g.tell(d, notify.Success(res.Message))
 		d.end(res, 0)
 	}
@@ -376,7 +315,6 @@ func (g *group) attempt(ctx context.Context, base string) error {
 			g.upToDate(d)
 		}
 	}
-	return nil
 }
 
 // log is for lines about the deployment, whose fields are about's; the group's

@@ -380,8 +380,11 @@ func TestKilledGitLeavesTheNextPassCorrect(t *testing.T) {
 			t.Setenv("PATH", bin+":"+path)
 			s := newStage(t, func(o *gitcli.Options) { o.Timeout = 20 * time.Second })
 			targets, _ := s.apps("blog", "api")
-			if victim == "fetch" { // needs a mirror to fetch into
+			if victim == "fetch" { // needs a mirror to fetch into, and something to fetch
 				s.wantActions(s.run(targets...), "patched patched")
+				if _, err := s.Repo(manifests).Commit("master", "Another file", map[string]string{"README": "x"}); err != nil {
+					t.Fatal(err)
+				}
 				s.App("kainlite/blog")
 				s.App("kainlite/api")
 			}

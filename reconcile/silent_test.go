@@ -53,6 +53,7 @@ func silentServer(t *testing.T) (address string, connections *atomic.Int32) {
 
 // outcomes runs a group and returns what became of each, in order.
 func (s *stage) outcomes(targets []k8s.Target) []reconcile.Outcome {
+	s.track(targets...)
 	jobs := make([]reconcile.Job, len(targets))
 	for i, t := range targets {
 		jobs[i] = reconcile.Job{Target: t, Since: time.Now()}

@@ -1,0 +1,294 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kainlite/gitops-operator/gitcli"
+	"github.com/kainlite/gitops-operator/internal/repository"
+	"github.com/kainlite/gitops-operator/k8s"
+)
+
+// A claim is judged over all tracked Deployments, since an edit is for all who
+// share the image. Those that this call of Group is not about, or is done with,
+// are its guests: they take part in the judging and in the gate, and nothing is
+// told of them.
+
+// app is a branch of an application, whatever its URL.
+type app struct {
+	repository repository.Key
+	branch     string
+}
+
+func appOf(s *k8s.Spec) app { return app{s.App.Key(), s.AppBranch} }
+
+// invite adds the guests to the files that are looked at.
+func (g *group) invite() {
+	files := map[string]*manifest{}
+	paths := map[string]bool{}
+	for _, f := range g.files {
+		files[f.path], paths[f.path] = f, true
+		f.guests = nil
+	}
+	open := map[k8s.Ref]bool{}
+	for _, d := range g.open() {
+		open[d.target.Ref] = true
+	}
+	for _, t := range g.view.on(branch{g.manifests.Key(), g.branch}, paths) {
+		if open[t.Ref] || t.Spec.Image.String() == "" {
+			continue
+		}
+		if !t.Spec.Holds() && (t.Invalid() != nil || g.Policy.Allow(t.Namespace, t.Spec.SSHKey()) != nil) {
+			continue // it can change nothing
+		}
+		f := files[t.Spec.Path]
+		f.guests = append(f.guests, &deployment{group: g, guest: true, target: *t, file: f})
+	}
+}
+
+// share finds out who shares an image with whom.
+func (g *group) share() (contested []*deployment) {
+	for _, f := range g.files {
+		f.places = map[int][]*deployment{}
+		if f.known.Err != nil || len(f.deployments)+len(f.guests) < 2 {
+			continue
+		}
+		for _, d := range f.deployments {
+			if !d.ended {
+				for _, i := range d.images {
+					f.places[i.Offset] = append(f.places[i.Offset], d)
+				}
+			}
+		}
+		for _, d := range f.guests {
+			d.images = f.known.find(d.target.Spec.Image).images
+			shares := false
+			for _, i := range d.images {
+				if at := f.places[i.Offset]; at != nil {
+					f.places[i.Offset], shares = append(at, d), true
+				}
+			}
+			if shares {
+				contested = append(contested, d)
+			}
+		}
+	}
+	return contested
+}
+
+// sharing returns those who share an image with a deployment, itself included.
+func (d *deployment) sharing(yield func(*deployment) bool) {
+	for _, i := range d.images {
+		for _, other := range d.file.places[i.Offset] {
+			if !yield(other) {
+				return
+			}
+		}
+	}
+}
+
+// judge ends the deployments that want another tag for an image than somebody
+// else does: whichever came last would win, in every pass anew.
+func (g *group) judge(ctx context.Context) {
+	contested := g.share()
+	g.adopt(contested)
+	g.hear(ctx, contested)
+	rivals := map[*deployment]*deployment{}
+	for _, f := range g.files {
+		for _, claimants := range f.places {
+			var first []*deployment // the first of each tag that is wanted
+			for _, d := range claimants {
+				if d.want != "" && !slices.ContainsFunc(first, func(o *deployment) bool { return o.want == d.want }) {
+					first = append(first, d)
+				}
+			}
+			for _, d := range claimants {
+				i := slices.IndexFunc(first, func(o *deployment) bool { return o.want != d.want })
+				if i < 0 || d.guest || d.want == "" {
+					continue
+				}
+				if r := rivals[d]; r == nil || first[i].target.Key() < r.target.Key() {
+					rivals[d] = first[i]
+				}
+			}
+		}
+	}
+	for _, d := range g.open() {
+		if r := rivals[d]; r != nil {
+			g.fail(d, g.inFile(d, fmt.Errorf("image %s is also claimed by deployment %s, which wants tag %s where this one wants %s: give each a file or an image of its own",
+				d.target.Spec.Image, r.target.Key(), r.want, d.want)))
+		}
+	}
+}
+
+// adopt takes over a newer head of the same application that another group has
+// looked up, where an image is shared with it: else the older head could win.
+func (g *group) adopt(contested []*deployment) {
+	apps := map[app]bool{}
+	for _, d := range contested {
+		apps[appOf(d.target.Spec)] = true
+	}
+	if len(apps) == 0 {
+		return
+	}
+	for _, d := range g.open() {
+		a := appOf(d.target.Spec)
+		if !apps[a] {
+			continue
+		}
+		if k, known := g.heads.latest(a); known && k.asked.After(d.asked) && k.head != d.head {
+			d.head, d.seen, d.asked, d.want = k.head, k.asked, k.asked, tag(k.head, d.target.Spec.TagType)
+		}
+	}
+}
+
+// hear finds out what the guests want. Whose application is also that of
+// somebody here wants its head; of others, the last head that was seen counts
+// where it agrees, and only who seems to disagree is looked up.
+func (g *group) hear(ctx context.Context, contested []*deployment) {
+	here := map[app]string{}
+	for _, d := range g.deployments {
+		if d.head != "" {
+			here[appOf(d.target.Spec)] = d.head
+		}
+	}
+	unsure := map[app]*deployment{}
+	for _, d := range contested {
+		a := appOf(d.target.Spec)
+		if d.target.Spec.Holds() {
+			continue // it wants what is there
+		}
+		if head, known := here[a]; known {
+			d.head, d.want = head, tag(head, d.target.Spec.TagType)
+			continue
+		}
+		if k, known := g.heads.latest(a); known {
+			d.head, d.want = k.head, tag(k.head, d.target.Spec.TagType)
+			if g.agrees(d) {
+				continue
+			}
+		}
+		if unsure[a] == nil && !g.asked[d.target.Ref] {
+			unsure[a] = d
+		}
+	}
+	if len(unsure) == 0 {
+		return
+	}
+	g.ask(ctx, unsure)
+	for _, d := range contested {
+		a := appOf(d.target.Spec)
+		if k, known := g.heads.latest(a); known && unsure[a] != nil && !d.target.Spec.Holds() {
+			d.head, d.want = k.head, tag(k.head, d.target.Spec.TagType)
+		}
+	}
+}
+
+func (g *group) agrees(d *deployment) bool {
+	for other := range d.sharing {
+		if other.want != "" && other.want != d.want {
+			return false
+		}
+	}
+	return true
+}
+
+// ask looks the guests' heads up, and waits no longer than for anybody's. A guest
+// whose application does not answer wants what it wanted last; that it fails is
+// told when it is asked for itself.
+func (g *group) ask(ctx context.Context, guests map[app]*deployment) {
+	ctx, cancel := context.WithTimeout(ctx, g.Patience)
+	defer cancel()
+	var lookups []*lookup
+	for _, d := range guests {
+		spec, id := d.target.Spec, g.identity
+		if spec.SSHKey() != g.open()[0].target.Spec.SSHKey() {
+			own, err := g.acquire(ctx, spec.SSHKey())
+			if err != nil {
+				continue
+			}
+			defer own.Release()
+			id = own
+		}
+		key := headKey{spec.App.String(), spec.AppBranch, id.ID()}
+		if g.heads.hangs(key, time.Now().Add(-g.Patience)) {
+			continue
+		}
+		lookups = append(lookups, g.lookUp(ctx, key, spec, id, g.began))
+	}
+	for _, l := range lookups {
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hold ends the deployments that are behind and share an image with one that is
+// to stay as it is.
+func (g *group) hold() {
+	for _, d := range g.open() {
+		if d.behind == "" {
+			continue
+		}
+		for other := range d.sharing {
+			if other.guest && other.target.Spec.Holds() {
+				why := "disabled (gitops.operator.enabled=false)"
+				if !other.target.Disabled() {
+					why = "neither enabled nor disabled (its gitops.operator.enabled is invalid)"
+				}
+				g.fail(d, g.inFile(d, fmt.Errorf("image %s is also that of deployment %s, which is %s: the tag stays as it is; enable that one, or give each a file or an image of its own",
+					d.target.Spec.Image, other.target.Key(), why)))
+				break
+			}
+		}
+	}
+}
+
+// witnesses are the guests whose gate the deployments that are behind must pass
+// too.
+func witnesses(behind []*deployment) []*deployment {
+	var list []*deployment
+	for _, d := range behind {
+		for other := range d.sharing {
+			if other.guest && other.behind == "" && other.want == d.want {
+				other.behind = d.behind
+				list = append(list, other)
+			}
+		}
+	}
+	return list
+}
+
+// acquire makes the key of a Secret ready for use.
+func (g *group) acquire(ctx context.Context, ref k8s.SecretRef) (*gitcli.Identity, error) {
+	secret, err := g.secret(ctx, ref)
+	switch {
+	case errors.Is(err, k8s.ErrSecretNotFound):
+		return nil, fmt.Errorf("read SSH key: %w: create it, or correct gitops.operator.ssh_key_name and ssh_key_namespace", err)
+	case err != nil:
+		return nil, fmt.Errorf("read SSH key: %w", err)
+	}
+	private, ok := secret["ssh-privatekey"]
+	if !ok {
+		return nil, fmt.Errorf("read SSH key: secret %s has no key ssh-privatekey: create it with kubectl create secret generic %s -n %s --from-file=ssh-privatekey=FILE", ref, ref.Name, ref.Namespace)
+	}
+	id, err := g.Git.Acquire(gitcli.Key{Name: ref.String(), Private: private, KnownHosts: secret["known_hosts"]})
+	if err != nil {
+		return nil, fmt.Errorf("use secret %s: %w", ref, err)
+	}
+	return id, nil
+}
+
+// waitKey names what a deployment waits for; a guest's waiting is the group's own.
+func (d *deployment) waitKey() string {
+	if !d.guest {
+		return d.target.Key()
+	}
+	return strings.Join([]string{"guest", d.group.key, d.target.Key()}, "\x00")
+}

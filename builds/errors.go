@@ -8,9 +8,10 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/go-github/v60/github"
+
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 // What others decide on. Every [*Error] wraps one of these.
@@ -69,7 +70,7 @@ func (c *Client) fail(q question, kind error, detail string) *Error {
 		Host:       c.api.Host,
 		Repository: q.owner + "/" + q.name,
 		Kind:       kind,
-		Detail:     clean(detail, q.token, 300),
+		Detail:     text.Line(withoutToken(detail, q.token), 300),
 	}
 }
 
@@ -131,24 +132,10 @@ func said(err error) string {
 	return ""
 }
 
-// clean makes one bounded, printable line without the token of what others
-// wrote.
-func clean(s, token string, size int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r) || r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
-	if token != "" {
-		s = strings.ReplaceAll(s, token, "***")
+// withoutToken takes the token out of what others wrote.
+func withoutToken(s, token string) string {
+	if token == "" {
+		return s
 	}
-	s = strings.TrimSpace(s)
-	if len(s) > size {
-		s = strings.ToValidUTF8(s[:size], "") + "..."
-	}
-	return s
+	return strings.ReplaceAll(s, token, "***")
 }

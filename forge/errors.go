@@ -7,7 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 // What others decide on. Every [*Error] wraps one of these.
@@ -147,21 +148,8 @@ func (c *Client) explain(ctx context.Context, path string, q question, err error
 // clean makes one bounded, printable line without the secret of what others
 // wrote.
 func clean(s, secret string, size int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r) || r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
 	if secret != "" {
 		s = strings.ReplaceAll(s, secret, "***")
 	}
-	s = strings.TrimSpace(s)
-	if len(s) > size {
-		s = strings.ToValidUTF8(s[:size], "") + "..."
-	}
-	return s
+	return text.Line(s, size)
 }

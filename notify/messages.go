@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 // Kind says what a message means for those that follow it.
@@ -79,22 +80,4 @@ var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 const maxValue = 3000
 
 // value makes one line of text of what comes from git, YAML or the network.
-func value(s string) string { return Escape(clean(s, maxValue)) }
-
-// clean makes one bounded, printable line of a text.
-func clean(s string, size int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r) || r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
-	s = strings.TrimSpace(s)
-	if len(s) > size {
-		s = strings.ToValidUTF8(s[:size], "") + "..."
-	}
-	return s
-}
+func value(s string) string { return Escape(text.Line(s, maxValue)) }

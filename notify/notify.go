@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kainlite/gitops-operator/internal/repeat"
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 const (
@@ -229,4 +230,4 @@ func (n *Notifier) next(key string, w *webhook) (Message, bool) {
 }
 
 // host is the part of a webhook's URL that is no secret.
-func host(u *url.URL) string { return clean(u.Host, 200) }
+func host(u *url.URL) string { return text.Line(u.Host, 200) }

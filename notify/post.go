@@ -16,6 +16,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/kainlite/gitops-operator/internal/retryafter"
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 const (
@@ -101,7 +102,7 @@ func (n *Notifier) try(ctx context.Context, u *url.URL, body []byte) (again bool
 // excerpt makes a short line of what a server said, without what is secret in
 // the URL, which it may repeat.
 func excerpt(s string, u *url.URL) string {
-	s = clean(s, maxAnswer)
+	s = text.Line(s, maxAnswer)
 	password, _ := u.User.Password()
 	secrets := []string{u.Path, u.EscapedPath(), u.RawQuery, u.User.Username(), password}
 	secrets = append(secrets, strings.Split(u.Path, "/")...)
@@ -111,9 +112,9 @@ func excerpt(s string, u *url.URL) string {
 	}
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	for _, secret := range secrets {
-		if secret = clean(secret, maxAnswer); len(secret) >= 6 { // shorter ones are words
+		if secret = text.Line(secret, maxAnswer); len(secret) >= 6 { // shorter ones are words
 			s = strings.ReplaceAll(s, secret, "***")
 		}
 	}
-	return clean(s, maxExcerpt)
+	return text.Line(s, maxExcerpt)
 }

@@ -1,9 +1,7 @@
 package reconcile
 
 import (
-	"strings"
-	"unicode"
-
+	"github.com/kainlite/gitops-operator/internal/text"
 	"github.com/kainlite/gitops-operator/mask"
 )
 
@@ -13,16 +11,4 @@ const maxMessage = 2000
 // printable makes one bounded line of a message, without passwords of URLs. Its parts have been checked or
 // quoted where they came in; this is for what nobody foresaw, since messages are
 // shown on terminals and in chats.
-func printable(s string) string {
-	s = mask.Text(s)
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > maxMessage {
-		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
-	}
-	return s
-}
+func printable(s string) string { return text.Cut(text.Printable(mask.Text(s)), maxMessage) }

@@ -11,10 +11,11 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 // What others decide on. Every *Error wraps one of these, except where the
@@ -221,16 +222,4 @@ func withoutAddress(err error) string {
 const maxLine = 300 // bytes
 
 // line makes one bounded, printable line of what others wrote.
-func line(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxLine {
-		s = strings.ToValidUTF8(s[:maxLine], "") + "..."
-	}
-	return s
-}
+func line(s string) string { return text.Line(strings.Join(strings.Fields(s), " "), maxLine) }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 // Plain returns a writer for JSON that people look at on a terminal: characters
@@ -54,11 +55,6 @@ type oneLine struct{ zapcore.Encoder }
 func (e oneLine) Clone() zapcore.Encoder { return oneLine{e.Encoder.Clone()} }
 
 func (e oneLine) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
-	entry.Message = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, entry.Message)
+	entry.Message = text.Printable(entry.Message)
 	return e.Encoder.EncodeEntry(entry, fields)
 }

@@ -23,7 +23,7 @@ func end(span trace.Span, failure string, at ...trace.SpanEndOption) {
 	span.End(at...)
 }
 
-func text(err error) string {
+func messageOf(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -129,7 +129,7 @@ func (m *Metrics) GitSpan(ctx context.Context, command, repository, branch strin
 	}
 	_, span := m.tracing.tracer.Start(ctx, "git "+command, trace.WithTimestamp(begin), trace.WithAttributes(
 		attribute.String("gitops.repository", repository), attribute.String("gitops.branch", branch)))
-	end(span, text(err), trace.WithTimestamp(begin.Add(took)))
+	end(span, messageOf(err), trace.WithTimestamp(begin.Add(took)))
 }
 
 // Transport adds spans to the requests that go through next, as calls of the

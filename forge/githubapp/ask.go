@@ -10,9 +10,10 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/kainlite/gitops-operator/internal/text"
 )
 
 const (
@@ -157,17 +158,5 @@ func (s *Source) refused(owner string, status int, body []byte) error {
 }
 
 func (s *Source) fail(owner string, status int, detail string) *Error {
-	detail = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r) || r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, detail)
-	if len(detail) > 300 {
-		detail = strings.ToValidUTF8(detail[:300], "") + "..."
-	}
-	return &Error{App: s.app, Host: s.api.Host, Owner: owner, Status: status, Detail: detail}
+	return &Error{App: s.app, Host: s.api.Host, Owner: owner, Status: status, Detail: text.Line(detail, 300)}
 }

@@ -17,3 +17,27 @@ func Printable(s string) string {
 		return r
 	}, s)
 }
+
+// Line makes one line of what others wrote: white space becomes spaces, what
+// does not print is left out, and what goes beyond max bytes is cut off, with
+// "..." in its place.
+func Line(s string, max int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r) || r == unicode.ReplacementChar:
+			return -1
+		}
+		return r
+	}, s)
+	return Cut(strings.TrimSpace(s), max)
+}
+
+// Cut cuts off what goes beyond max bytes of a text, and puts "..." in its place.
+func Cut(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	return strings.ToValidUTF8(s[:max], "") + "..."
+}

@@ -17,7 +17,7 @@ func TestPrintable(t *testing.T) {
 func TestLine(t *testing.T) {
 	for s, want := range map[string]string{
 		"":                        "",
-		" one \r\n\t two\n":       "one    two",
+		" a \r\n\t b\n":           "a     b",
 		"a\x1b[31mb\u202ec\xff d": "a[31mbc d",
 		"123456789":               "123456789",
 		"1234567890":              "1234567890",

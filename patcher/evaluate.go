@@ -165,8 +165,8 @@ func (w *walk) fits(c *condition, at spot) bool {
 		return c.null && w.err == nil
 	}
 	return slices.ContainsFunc(found, func(s spot) bool {
-		if isNull := s.node.Tag == "!!null"; isNull || c.null {
-			return isNull && c.null
+		if s.node.Tag == "!!null" {
+			return c.null
 		}
 		return s.node.Kind == yqlib.ScalarNode && s.node.Value == c.value
 	})

@@ -95,7 +95,7 @@ a:
   list: [p, q, [r, s], {t: u}]
 images:
 - {name: acme/web, newTag: v1, on: true, n: 5, gone: null, "q\"r": 1, tags: [x, y]}
-- {name: acme/api, newTag: v2, on: false, n: "5", gone: ~}
+- {name: acme/api, newTag: v2, on: false, n: "5", gone: ~, s: "null"}
 - {name: "5", newTag: "acme/web", n: 5.0}
 - just text
 -
@@ -117,7 +117,8 @@ func TestExpressionsGiveWhatYqGives(t *testing.T) {
 		".a.list[0]", ".a.list[-1]", ".a.list.[1]", ".a.list[2][1]", ".a.list[3].t", ".a.list[4]", ".a.list[-5]", ".a.list[]", ".a.b[]", ".a.list[][]",
 		".images[].name", ".images[0].name", `.images[] | select(.name == "acme/web") | .newTag`, `.images[]|select(.name=="acme/web")|.newTag`,
 		`.images[] | select(.n == 5) | .newTag`, `.images[] | select(.n == "5") | .newTag`, `.images[] | select(.on == true) | .newTag`,
-		`.images[] | select(.on == false).newTag`, `.images[] | select(.gone == null) | .newTag`, `.images[] | select(.name == "nothing")`,
+		`.images[] | select(.on == false).newTag`, `.images[] | select(.gone == null) | .newTag`, `.images[] | select(.name == "nothing")`, `.images[] | select(.gone == "~") | .newTag`, `.images[] | select(.gone == "null") | .newTag`,
+		`.images[1] | select(.s == null) | .newTag`, `.images[1] | select(.s == "null") | .newTag`, `.images[1] | select(.name == null) | .newTag`,
 		`.images[] | select( .name  ==  "acme/api" ) | select(.n == 5) | .newTag`, `.a.list[] | select(. == "q")`, `.images[] | select(.["q\"r"] == 1) | .newTag`,
 		`.images[] | select(.tags[0] == "x") | .newTag`, `.images[] | select(.tags[1] == "y") | .newTag`,
 		".alias.l.m", ".anchored.k", ".merged.k", ".merged.l.m", ".deep[][][]", ".deep[0][1][0]", ".a.x", ".a.b.c.d", ".x.y", ".a.list.x", `."null".k`, ".null.k", ".select.x", ".images[6].name",

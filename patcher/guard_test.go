@@ -14,6 +14,7 @@ func TestVerifyNoticesEveryOtherChange(t *testing.T) {
 	const before = `# head
 kind: Pod # line
 metadata: {labels: &l {a: b}, annotations: *l, x: &x {a: b}}
+status: *l # alias
 spec:
   containers:
   - image: kainlite/blog:1.0
@@ -46,6 +47,7 @@ x: y
 		"a line comment":        {"# line", "# lines"},
 		"a foot comment":        {"# foot", "# feet"},
 		"an anchor":             {"&x", "&y"},
+		"a comment at an alias": {"# alias", "# aliases"},
 		"an alias":              {"annotations: *l, x: &x {a: b}", "x: &x {a: b}, annotations: *x"},
 		"the anchor of a name":  {"x: &x {a: b}", "x: &l {a: b}"},
 		"a mapping":             {"x: &x {a: b}", "x: &x [a, b]"},

@@ -49,6 +49,11 @@ var targetRefusals = []struct {
 	{promise: "a digest in an Application", reason: ErrDigest, message: `line 5: the image "acme/web:v1@` + digest0 + `" has a digest, so a new tag would have no effect: remove the digest` + hint, text: argo + "  source:\n    kustomize: {images: ['web=acme/web:v1@" + digest0 + "']}\n"},
 	{promise: "another Kustomization", reason: ErrNoMatch, message: `line 3: the image "acme/web" stands in the kind "Kustomization", which is not edited: name the file of the Deployment that has it in a container, or its place with tag_path`, text: "apiVersion: example.org/v1\nkind: Kustomization\nimages: [{name: acme/web}]\n"},
 
+	{promise: "an entry in neither of two kustomizations", reason: ErrNoMatch, message: `line 4: images has no entry for the image "acme/web", only "x" (line 4): add "- name: acme/web" and "  newTag: TAG"`, text: "kind: Kustomization\n---\nkind: Kustomization\nimages: [{name: x}]\n---\nkind: Kustomization\n"},
+	{promise: "the first of two lists", reason: ErrNoMatch, message: `line 2: images has no entry for the image "acme/web", only "x" (line 2), "y" (line 5): add "- name: acme/web" and "  newTag: TAG"`, text: "kind: Kustomization\nimages: [{name: x}]\n---\nkind: Kustomization\nimages: [{name: y}]\n"},
+	{promise: "neither a workload nor an entry", reason: ErrNoMatch, message: `nothing here has the image "acme/web"; the file has "redis" (line 4), "x" (line 7): correct the image name, or name another file`, text: pod("image: redis") + "---\nkind: Kustomization\nimages: [{name: x}]\n"},
+	{promise: "a key at the end of the file", reason: ErrUnsupported, message: `line 5: the value is left out: write "" there`, text: "kind: Kustomization\nimages:\n- name: acme/web\n  ? newTag"},
+
 	// Helm values
 	{promise: "a repository without a tag", reason: ErrNoMatch, message: `line 1: "acme/web" has no tag beside it: add the key "tag", or name the place of the tag with tag_path`, text: "image: {repository: acme/web}\n"},
 	{promise: "an image without a tag", reason: ErrNoMatch, message: `line 2: "acme/web" has no tag beside it: add the key "tag", or name the place of the tag with tag_path`, text: "a: b\nweb: {image: acme/web, version: 1}\n"},

@@ -81,6 +81,7 @@ var targets = []struct {
 	{promise: "a pinned text", pin: true, kinds: "string string", text: "a: {image: acme/web:«v1|2.0@" + digest1 + "»}\nb: {image: acme/web«@" + digest0 + "|:2.0@" + digest1 + "»}\n"},
 	{promise: "values with a kind of their own", kinds: "values", text: "kind: DaemonSet\nimage: {repository: acme/web, tag: «v1|\"2.0\"»}\n"},
 	{promise: "a tag beside a merged repository", kinds: "values", text: "base: &b {repository: acme/web, pullPolicy: Always}\nweb:\n  <<: *b\n  tag: «v1|\"2.0\"»\n"},
+	{promise: "a mapping that is merged where it stands", kinds: "values", text: "web:\n  <<: {repository: acme/web, tag: «v1|\"2.0\"»}\n  x: y\n"},
 	{promise: "a HelmRelease", kinds: "values string", text: release + "    image: {repository: acme/web, tag: «v1|\"2.0\"»}\n    job: {image: 'acme/web:«v1|2.0»'}\n  chart: {spec: {image: 'acme/web:v1'}}\n"},
 	{promise: "the values of an Application", kinds: "values", text: argo + "  source:\n    helm:\n      valuesObject:\n        image:\n          repository: acme/web\n          tag: «v1|\"2.0\"»\n"},
 	{promise: "the values of an Application with several sources", kinds: "values", text: argo + "  sources:\n  - path: a\n  - helm: {valuesObject: {image: {repository: acme/web, tag: «v1|\"2.0\"»}}}\n"},

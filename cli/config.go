@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/kainlite/gitops-operator/builds"
+	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/internal/procguard"
 	"github.com/kainlite/gitops-operator/operator"
 	"github.com/kainlite/gitops-operator/telemetry"
@@ -35,7 +36,9 @@ func (c *Config) Define(fs *Flags) {
 	fs.BoolVar(&s.Policy.NoCrossNamespace, "no-cross-namespace-secrets", false, "refuse annotations that name a Secret outside the Deployment's namespace")
 	fs.List(&s.Policy.Namespaces, "secret-namespace", "allow annotations to name Secrets of this `NS` only (repeatable)")
 	fs.IntVar(&s.Workers, "workers", 8, "manifests repositories, and git processes, at once")
-	fs.StringVar(&s.Git.CacheDir, "cache-dir", "", "`DIR` for mirrors; may be deleted at any time (default: the user's cache folder)")
+	fs.StringVar(&s.Git.CacheDir, "cache-dir", "", "`DIR` for mirrors; may be deleted at any time (default: the user's cache directory)")
+	s.Git.CacheSize = gitcli.DefaultCacheSize
+	fs.Var(size{&s.Git.CacheSize}, "cache-size", "`SIZE` of all mirrors, such as 500MiB or 2GiB; beyond it, those used least recently are removed, as are those unused for a day")
 	fs.List(&s.Git.KnownHosts, "known-hosts", "`FILE` of SSH host keys (repeatable; default: built-in keys of the large hosts, and ~/.ssh/known_hosts)")
 	fs.DurationVar(&s.Git.Timeout, "git-timeout", 60*time.Second, "time for one git command")
 	fs.IntVar(&s.Wait.Attempts, "image-attempts", 5, "looks for an image that is still being built, after the first")

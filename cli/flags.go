@@ -169,6 +169,8 @@ func wanted(fl *flag.Flag) string {
 			return "a whole number"
 		case bool:
 			return "true or false"
+		case size:
+			return "a size such as 500MiB or 2GiB, of 1MiB at least"
 		}
 	}
 	return "a value"

@@ -17,14 +17,14 @@ const usageExit = 129
 // checkGit makes a git without fast-import (a split package on some systems)
 // known at start instead of at the first change.
 func (c *Client) checkGit(ctx context.Context) error {
-	out, err := c.runGit(ctx, command{args: []string{"fast-import", "-h"}, timeout: 30 * time.Second})
+	out, err := c.runner.run(ctx, command{args: []string{"fast-import", "-h"}, timeout: 30 * time.Second})
 	if printedUsage(out, err) {
 		return nil
 	}
 	if errors.Is(err, ErrTimeout) || ctx.Err() != nil {
 		return fmt.Errorf("check git fast-import: %w", err)
 	}
-	return fmt.Errorf("check git: %s cannot run fast-import, which writes the commits: install the whole git package: %w", c.git, err)
+	return fmt.Errorf("check git: %s cannot run fast-import, which writes the commits: install the whole git package: %w", c.runner.git, err)
 }
 
 // printedUsage says whether fast-import answered -h. Up to git 2.48 the text is

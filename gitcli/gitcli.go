@@ -1,9 +1,13 @@
-// Package gitcli is the only room that starts processes: the system's git and
+// Package gitcli is the only package that starts processes: the system's git and
 // ssh. It knows remotes, SSH identities, remote heads, disposable bare mirrors,
 // commits and pushes, and turns what git and ssh say into typed errors, so that
 // nothing outside it ever matches on their text. It knows nothing of Kubernetes,
-// YAML or HTTP. It writes below two folders only: the cache folder (mirrors) and
-// a private run folder (keys, known hosts, sockets) that goes when it closes.
+// YAML or HTTP. It writes below two directories only: the cache (mirrors) and a
+// private run directory (keys, known hosts, sockets) that goes when it closes.
+//
+// A Client is made of four parts: the runner starts processes, and ends them; the
+// cache has the mirrors' directories; the keys are private key files in use; the
+// connections are shared SSH connections. A Mirror works with all of them.
 package gitcli
 
 import (
@@ -22,11 +26,16 @@ import (
 //go:embed known_hosts
 var builtinKnownHosts []byte
 
+// DefaultCacheSize is 1 GiB.
+const DefaultCacheSize = 1 << 30
+
 // Options configure a Client.
 type Options struct {
 	// CacheDir holds the mirrors; it may be deleted at any time.
-	// Empty: the user's cache folder.
+	// Empty: the user's cache directory.
 	CacheDir string
+	// CacheSize bounds the mirrors, in bytes; what is in use stays. Zero: 1 GiB.
+	CacheSize int64
 	// KnownHosts are files of SSH host keys, read again at every use.
 	// Empty: the built-in keys of the large hosts and ~/.ssh/known_hosts.
 	KnownHosts []string
@@ -50,62 +59,29 @@ type Signature struct{ Name, Email string }
 // Client runs git. It is safe for concurrent use, except that one Mirror
 // belongs to one caller at a time.
 type Client struct {
-	opt    Options
-	git    string        // path of the git binary
-	ssh    string        // path of the ssh binary
-	path   string        // PATH of the children
-	run    string        // private folder: keys, known hosts, sockets
-	home   string        // an empty folder: HOME of the children
-	lock   *os.File      // of the run folder
-	slots  chan struct{} // one per process that may run at once
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu         sync.Mutex
-	cache      cacheSlot
-	identities map[string]*Identity
-	conns      map[connKey]*conn
-	hosts      map[string]chan struct{} // one place per command that may run on a host at once
-	serial     int                      // names sockets
-	clean      map[string]bool          // mirrors without leftovers of a git that was killed
-	written    map[string]int64         // by mirror: bytes that the last commits took, and that a push will send
-	wg         sync.WaitGroup
-	renewals   renewals
+	author      Signature
+	run         string   // private directory: keys, known hosts, sockets
+	lock        *os.File // of the run directory
+	runner      *runner
+	cache       *cache
+	keys        *keys
+	connections *connections
+	renewals    renewals
+	swept       chan struct{} // closed when the cache has been looked through once
+	background  sync.WaitGroup
+	cancel      context.CancelFunc
 }
 
-// New checks that git and ssh are there, makes the folders, removes what a
+// New checks that git and ssh are there, makes the directories, removes what a
 // crashed predecessor left behind, and returns a Client that Close must end.
 func New(ctx context.Context, opt Options) (*Client, error) {
-	if opt.Timeout <= 0 {
-		opt.Timeout = 60 * time.Second
-	}
-	if opt.Workers <= 0 {
-		opt.Workers = 8
-	}
-	if opt.Log == nil {
-		opt.Log = zap.NewNop()
-	}
-	if opt.LogFields == nil {
-		opt.LogFields = func(context.Context) []zap.Field { return nil }
-	}
-	if opt.Observer == nil {
-		opt.Observer = nobody{}
-	}
-	c := &Client{
-		opt:        opt,
-		path:       os.Getenv("PATH"),
-		slots:      make(chan struct{}, opt.Workers),
-		identities: map[string]*Identity{},
-		conns:      map[connKey]*conn{},
-		hosts:      map[string]chan struct{}{},
-		clean:      map[string]bool{},
-		written:    map[string]int64{},
-	}
-	var err error
-	if c.git, err = exec.LookPath("git"); err != nil {
+	opt.setDefaults()
+	git, err := exec.LookPath("git")
+	if err != nil {
 		return nil, fmt.Errorf("find git: %w: install the package git", err)
 	}
-	if c.ssh, err = exec.LookPath("ssh"); err != nil {
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
 		return nil, fmt.Errorf("find ssh: %w: install the package openssh-client", err)
 	}
 	for _, f := range opt.KnownHosts {
@@ -113,79 +89,74 @@ func New(ctx context.Context, opt Options) (*Client, error) {
 			return nil, fmt.Errorf("read known hosts: %w", err)
 		}
 	}
-	if err := c.openFolders(); err != nil {
-		c.closeFolders()
+	run, lock, err := makeRunDir()
+	if err != nil {
+		return nil, fmt.Errorf("make run directory: %w", err)
+	}
+	c := &Client{author: opt.Author, run: run, lock: lock, swept: make(chan struct{})}
+	home := filepath.Join(run, "home")
+	if err := os.Mkdir(home, 0o500); err != nil {
+		c.closeDirs()
+		return nil, fmt.Errorf("make run directory: %w", err)
+	}
+	if c.cache, err = openCache(opt.CacheDir, opt.CacheSize, opt.Log); err != nil {
+		c.closeDirs()
 		return nil, err
 	}
-	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.runner = &runner{
+		git: git, path: os.Getenv("PATH"), home: home,
+		timeout: opt.Timeout, slots: make(chan struct{}, opt.Workers), cache: c.cache,
+		log: opt.Log, logFields: opt.LogFields, observer: opt.Observer,
+	}
+	c.runner.life, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.keys = &keys{dir: run, knownHosts: opt.KnownHosts, inUse: map[string]*Identity{}}
+	c.connections = &connections{
+		runner: c.runner, ssh: ssh, dir: run, perHost: min(perHost, max(1, opt.Workers-1)), // one is always left to other hosts
+		open: map[connKey]*conn{}, hosts: map[string]chan struct{}{},
+	}
 	if err := c.checkGit(ctx); err != nil {
 		c.cancel()
-		c.closeFolders()
+		c.closeDirs()
 		return nil, err
 	}
+	c.background.Go(func() { c.cache.keepSmall(c.runner.life, func() { close(c.swept) }) })
 	return c, nil
 }
 
-// Close ends every child process and removes the run folder. Calls under way
+func (o *Options) setDefaults() {
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 60 * time.Second
+	}
+	if o.Workers <= 0 {
+		o.Workers = 8
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.LogFields == nil {
+		o.LogFields = func(context.Context) []zap.Field { return nil }
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+}
+
+// Close ends every child process and removes the run directory. Calls under way
 // fail. The mirrors stay.
 func (c *Client) Close() {
 	c.cancel()
-	c.wg.Wait()
-	c.closeFolders()
+	c.connections.close()
+	c.background.Wait()
+	c.closeDirs()
 }
 
-// openFolders makes the run folder and takes a slot of the cache folder.
-func (c *Client) openFolders() error {
-	run, lock, err := makeRunDir()
-	if err != nil {
-		return fmt.Errorf("make run folder: %w", err)
-	}
-	c.run, c.lock = run, lock
-	c.home = filepath.Join(run, "home")
-	if err := os.Mkdir(c.home, 0o500); err != nil {
-		return fmt.Errorf("make run folder: %w", err)
-	}
-	dir := c.opt.CacheDir
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return fmt.Errorf("find user cache folder: %w: set --cache-dir", err)
-		}
-		dir = filepath.Join(user, "gitops-operator")
-	}
-	// git runs in another folder.
-	if c.opt.CacheDir, err = filepath.Abs(dir); err != nil {
-		return fmt.Errorf("open cache folder: %w", err)
-	}
-	if c.cache, err = takeCacheSlot(c.opt.CacheDir); err != nil {
-		return fmt.Errorf("open cache folder: %w", err)
-	}
-	return nil
-}
-
-// cacheDir returns this process's slot of the cache folder. When somebody has
-// deleted the folder, its lock went too, and a slot is taken anew.
-func (c *Client) cacheDir() (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cache.held() {
-		return c.cache.dir, nil
-	}
-	slot, err := takeCacheSlot(c.opt.CacheDir)
-	if err != nil {
-		return "", fmt.Errorf("open cache folder: %w", err)
-	}
-	c.cache.lock.Close()
-	c.cache = slot
-	return slot.dir, nil
-}
-
-func (c *Client) closeFolders() {
-	if c.run != "" {
-		removeKeys(c.run)
-		c.lock.Close()
-	}
-	if c.cache.lock != nil {
-		c.cache.lock.Close()
+func (c *Client) closeDirs() {
+	removeKeys(c.run)
+	c.lock.Close()
+	if c.cache != nil {
+		c.cache.close()
 	}
 }

@@ -18,7 +18,7 @@ func (c *Client) Head(ctx context.Context, r Remote, branch string, id *Identity
 		op: "read head of", remote: r, branch: branch,
 		args: []string{"ls-remote", "--symref", "--end-of-options", r.String(), "HEAD", ref},
 	}
-	out, err := c.onConnection(ctx, cmd, id)
+	out, err := c.connections.run(ctx, cmd, id)
 	if err != nil {
 		return "", err
 	}
@@ -29,7 +29,7 @@ func (c *Client) Head(ctx context.Context, r Remote, branch string, id *Identity
 	empty := len(out) == 0
 	if empty { // or only without its default branch
 		cmd.args = []string{"ls-remote", "--heads", "--end-of-options", r.String()}
-		if out, err = c.onConnection(ctx, cmd, id); err != nil {
+		if out, err = c.connections.run(ctx, cmd, id); err != nil {
 			return "", err
 		}
 		empty = len(out) == 0

@@ -27,7 +27,7 @@ func (m *Mirror) leadsTo(ctx context.Context, r commitRange, commit string) (boo
 	if err := h.download(ctx, "--depth="+historyDepth, "--filter=tree:0"); err != nil {
 		return false, err
 	}
-	out, err := m.c.runGit(ctx, h.local("look up push", "rev-list", "--parents", r.to))
+	out, err := m.c.runner.run(ctx, h.local("look up push", "rev-list", "--parents", r.to))
 	if err != nil {
 		return false, err
 	}

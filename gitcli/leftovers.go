@@ -14,11 +14,7 @@ import (
 // removeLeftovers removes them before the first fetch of this process, and
 // before the next one whenever a git command has failed or complained since.
 func (m *Mirror) removeLeftovers() {
-	m.c.mu.Lock()
-	clean := m.c.clean[m.dir]
-	m.c.clean[m.dir] = true
-	m.c.mu.Unlock()
-	if clean {
+	if m.c.cache.isClean(m.dir) {
 		return
 	}
 	// What cannot be removed, git will complain of.
@@ -44,13 +40,4 @@ func leftover(path string) bool {
 		return true
 	}
 	return strings.HasPrefix(path, "objects/") && (strings.HasPrefix(name, "tmp_") || strings.HasSuffix(name, ".keep"))
-}
-
-// suspect notes that a git command on a mirror failed or complained. It may have
-// been killed, or a git that it had started: fast-import does well without its
-// unpack-objects, and only says so.
-func (c *Client) suspect(mirror string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.clean, mirror)
 }

@@ -17,7 +17,7 @@ import (
 // faster than repairing it and cannot corrupt anything.
 const (
 	maxPacks = 100
-	// maxLooseInSample bounds the loose objects: of the 256 folders they are
+	// maxLooseInSample bounds the loose objects: of the 256 directories they are
 	// spread over, one holds about 8 when there are 2,000.
 	maxLooseInSample = 8
 )
@@ -28,8 +28,10 @@ type Mirror struct {
 	remote Remote
 	branch string
 	id     *Identity
-	cache  string
+	cache  string // the slot
 	dir    string
+	// changed: what it holds is not what it held when it was last measured.
+	changed bool
 }
 
 // firstProtocol is for what fetches objects. With git's second protocol, a
@@ -39,23 +41,26 @@ type Mirror struct {
 // after ls-remote only.
 var firstProtocol = []string{"-c", "protocol.version=0"}
 
-// unsafeInName is what a folder's name should not have.
+// unsafeInName is what a directory's name should not have.
 var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // Mirror returns the mirror of a branch for an identity. Nothing happens until
-// Fetch. A mirror belongs to one caller at a time, and to none after the
-// identity's Release.
+// Fetch. A mirror belongs to one caller at a time, who must Release it before the
+// identity.
 func (c *Client) Mirror(r Remote, branch string, id *Identity) (*Mirror, error) {
-	cache, err := c.cacheDir()
+	slot, err := c.cache.dir()
 	if err != nil {
 		return nil, err
 	}
 	name := unsafeInName.ReplaceAllString(strings.TrimSuffix(filepath.Base(r.String()), ".git"), "_")
-	return &Mirror{
-		c: c, remote: r, branch: branch, id: id, cache: cache,
-		dir: filepath.Join(cache, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.String(), branch, id.name}, "\x00"))),
-	}, nil
+	dir := filepath.Join(slot, cut(name, 40)+"-"+shortHash(strings.Join([]string{r.String(), branch, id.name}, "\x00")))
+	c.cache.use(dir)
+	return &Mirror{c: c, remote: r, branch: branch, id: id, cache: slot, dir: dir}, nil
 }
+
+// Release ends the use of the mirror. It stays for the next, unless the cache is
+// too large, or that does not come within a day.
+func (m *Mirror) Release() { m.c.cache.release(m.dir, m.changed) }
 
 func (m *Mirror) ref() string      { return "refs/heads/" + m.branch }
 func (m *Mirror) tracking() string { return "refs/remotes/origin/" + m.branch }
@@ -85,6 +90,7 @@ func (m *Mirror) Fetch(ctx context.Context) (string, error) {
 	if err != nil || m.has(ctx, head) {
 		return head, err
 	}
+	m.changed = true
 	head, err = m.fetch(ctx)
 	switch {
 	case errors.Is(err, ErrBranchMissing):
@@ -112,7 +118,7 @@ func (m *Mirror) has(ctx context.Context, commit string) bool {
 func (m *Mirror) fetch(ctx context.Context) (string, error) {
 	cmd := m.local("fetch", append(slices.Clone(firstProtocol), "fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
 		"--no-recurse-submodules", "--end-of-options", m.remote.String(), "+"+m.ref()+":"+m.tracking())...)
-	if _, err := m.c.onConnection(ctx, cmd, m.id); err != nil {
+	if _, err := m.c.connections.run(ctx, cmd, m.id); err != nil {
 		return "", err
 	}
 	return m.resolve(ctx, m.tracking())
@@ -135,12 +141,13 @@ func (m *Mirror) replaceable(ctx context.Context, err error) bool {
 }
 
 // clone makes the mirror, or a new one in its place: the old one goes when the
-// new one is there. Only where the disk has no room for both, it goes before.
+// new one is there. Only where the disk has no space for both, it goes before.
 func (m *Mirror) clone(ctx context.Context) (string, error) {
+	m.changed = true
 	// A clone that was cut short must never look like a mirror.
 	tmp := m.dir + ".new"
 	err := m.cloneInto(ctx, tmp)
-	if _, old := os.Lstat(m.dir); old == nil && noRoom(err) && ctx.Err() == nil {
+	if _, old := os.Lstat(m.dir); old == nil && noSpace(err) && ctx.Err() == nil {
 		if err := m.Delete(); err != nil {
 			return "", fmt.Errorf("delete mirror: %w", err)
 		}
@@ -155,11 +162,12 @@ func (m *Mirror) clone(ctx context.Context) (string, error) {
 	if err := os.RemoveAll(m.old()); err != nil {
 		return "", fmt.Errorf("delete mirror: %w", err)
 	}
+	m.c.cache.cloned(m.dir)
 	return m.resolve(ctx, m.tracking())
 }
 
-// noRoom says whether the disk may be what a clone failed for.
-func noRoom(err error) bool {
+// noSpace says whether the disk may be what a clone failed for.
+func noSpace(err error) bool {
 	var e *Error
 	return IsLocal(err) || errors.As(err, &e) && strings.Contains(e.Detail, syscall.ENOSPC.Error())
 }
@@ -169,11 +177,9 @@ func (m *Mirror) cloneInto(ctx context.Context, dir string) error {
 	copied := &Mirror{c: m.c, remote: m.remote, branch: m.branch, id: m.id, cache: m.cache, dir: dir}
 	err := copied.download(ctx, "--depth=1")
 	if err == nil {
-		var head string
-		if head, err = copied.resolve(ctx, m.ref()); err == nil {
-			// In a file of its own, it is read without a process.
-			_, err = m.c.runGit(ctx, copied.local("clone", "update-ref", m.tracking(), head))
-		} else if IsLocal(err) { // clone also takes a tag of that name
+		// A branch in a file of its own is read without a process.
+		_, err = m.c.runner.run(ctx, copied.local("clone", "update-ref", m.tracking(), m.ref()+"^{commit}"))
+		if IsLocal(err) { // clone also takes a tag of that name
 			err = missingBranch(copied.local("clone"), false, "")
 		}
 	}
@@ -198,7 +204,7 @@ func (m *Mirror) download(ctx context.Context, options ...string) error {
 	args := append(slices.Clone(firstProtocol), "clone", "-q", "--bare", "--no-tags", "--single-branch", "--branch", m.branch,
 		"--template=", "-c", "core.logAllRefUpdates=false", "-c", "gc.auto=0")
 	args = append(append(args, options...), "--", m.remote.String(), m.dir)
-	_, err := m.c.onConnection(ctx, command{op: "clone", remote: m.remote, branch: m.branch, args: args}, m.id)
+	_, err := m.c.connections.run(ctx, command{op: "clone", remote: m.remote, branch: m.branch, args: args}, m.id)
 	return err
 }
 
@@ -218,13 +224,13 @@ func (m *Mirror) resolve(ctx context.Context, ref string) (string, error) {
 			return id, nil
 		}
 	}
-	out, err := m.c.runGit(ctx, m.local("resolve", "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}"))
+	out, err := m.c.runner.run(ctx, m.local("resolve", "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}"))
 	if err != nil {
 		return "", err
 	}
 	id := strings.TrimSpace(string(out))
 	if !objectID.MatchString(id) {
-		return "", &Error{Op: "resolve", Remote: m.remote.String(), Branch: m.branch, Detail: "git rev-parse answered nonsense"}
+		return "", &Error{Op: "resolve", Remote: m.remote.String(), Branch: m.branch, Detail: "git rev-parse did not answer with a commit"}
 	}
 	return id, nil
 }

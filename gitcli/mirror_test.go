@@ -202,10 +202,10 @@ func TestReadTellsWhatIsNoFile(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"file": "100644", "script": "100755", "dir2/file": "100644",
-		"dir2":         "not a regular file: a folder",
+		"dir2":         "not a regular file: a directory",
 		"link":         "not a regular file: a symbolic link: give the path of the file itself",
 		"module":       "not a regular file: a submodule",
-		"dir":          "not a regular file: a folder",
+		"dir":          "not a regular file: a directory",
 		"linkdir/file": "no such file",
 		"large":        "file is too large: 1001 bytes, at most 1000 are read",
 		"nope":         "no such file",

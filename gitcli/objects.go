@@ -25,7 +25,7 @@ const (
 	// maxArgBytes bounds the paths on one command line, well below what Linux
 	// allows.
 	maxArgBytes = 256 << 10
-	// maxArgPaths bounds their number: git compares each entry of a folder with
+	// maxArgPaths bounds their number: git compares each entry of a directory with
 	// every path that it is asked for.
 	maxArgPaths = 1000
 )
@@ -38,7 +38,7 @@ type Entry struct {
 }
 
 // List looks up files of a commit by their canonical paths. A path that cannot
-// be read (missing, a folder, a symbolic link, a submodule, over maxSize bytes)
+// be read (missing, a directory, a symbolic link, a submodule, over maxSize bytes)
 // has its reason in Entry.Err; the error is for the mirror as a whole.
 func (m *Mirror) List(ctx context.Context, commit string, paths []string, maxSize int64) (map[string]Entry, error) {
 	entries := make(map[string]Entry, len(paths))
@@ -57,7 +57,7 @@ func (m *Mirror) List(ctx context.Context, commit string, paths []string, maxSiz
 }
 
 func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSize int64, entries map[string]Entry) error {
-	out, err := m.c.runGit(ctx, m.local("list files", append([]string{"ls-tree", "-z", "-l", "-t", "--full-tree", commit, "--"}, paths...)...))
+	out, err := m.c.runner.run(ctx, m.local("list files", append([]string{"ls-tree", "-z", "-l", "-t", "--full-tree", commit, "--"}, paths...)...))
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSiz
 			continue
 		}
 		if listed[name] { // readers do not agree on which of them counts
-			entries[name] = Entry{Err: fmt.Errorf("%w: it stands twice in its folder", ErrNotRegular)}
+			entries[name] = Entry{Err: fmt.Errorf("%w: it stands twice in its directory", ErrNotRegular)}
 			continue
 		}
 		listed[name] = true
@@ -94,7 +94,7 @@ func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSiz
 		case "160000":
 			e = Entry{Err: fmt.Errorf("%w: a submodule", ErrNotRegular)}
 		default:
-			e = Entry{Err: fmt.Errorf("%w: a folder", ErrNotRegular)}
+			e = Entry{Err: fmt.Errorf("%w: a directory", ErrNotRegular)}
 		}
 		entries[name] = e
 	}
@@ -103,7 +103,7 @@ func (m *Mirror) list(ctx context.Context, commit string, paths []string, maxSiz
 
 // Changed returns the paths that differ between two commits of the mirror.
 func (m *Mirror) Changed(ctx context.Context, from, to string) (map[string]bool, error) {
-	out, err := m.c.runGit(ctx, m.local("compare", "diff-tree", "-r", "-z", "--no-renames", "--name-only", from, to))
+	out, err := m.c.runner.run(ctx, m.local("compare", "diff-tree", "-r", "-z", "--no-renames", "--name-only", from, to))
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +125,11 @@ func (m *Mirror) Load(ctx context.Context, ids []string, visit func(i int, conte
 	cmd.stdin, cmd.stdout = strings.NewReader(strings.Join(ids, "\n")+"\n"), w
 	parsed := make(chan error, 1)
 	go func() {
-		err := m.c.guarded(func() error { return parseBatch(bufio.NewReaderSize(r, 64<<10), ids, visit) })
+		err := m.c.runner.guarded(func() error { return parseBatch(bufio.NewReaderSize(r, 64<<10), ids, visit) })
 		r.CloseWithError(err)
 		parsed <- err
 	}()
-	_, err := m.c.runGit(ctx, cmd)
+	_, err := m.c.runner.run(ctx, cmd)
 	w.Close()
 	perr := <-parsed
 	if panicked, ok := errors.AsType[*panicError](perr); ok {

@@ -67,12 +67,21 @@ func (cmd command) name() string {
 	return "git"
 }
 
+// finished is a command that has run.
+type finished struct {
+	command
+	process *exec.Cmd
+	begin   time.Time
+	written *counter
+	err     error
+}
+
 // ended tells of a command: the log at debug level, and the observer.
-func (c *Client) ended(ctx context.Context, cmd command, p *exec.Cmd, begin time.Time, written *counter, err error) {
-	took := time.Since(begin)
-	if line := c.opt.Log.Check(zapcore.DebugLevel, "git"); line != nil {
-		fields := append(c.opt.LogFields(ctx), zap.Strings("args", cmd.args), zap.Duration("duration", took),
-			zap.Int("exit_code", p.ProcessState.ExitCode()), zap.Int("bytes", written.bytes))
+func (r *runner) ended(ctx context.Context, cmd finished) {
+	took, err := time.Since(cmd.begin), cmd.err
+	if line := r.log.Check(zapcore.DebugLevel, "git"); line != nil {
+		fields := append(r.logFields(ctx), zap.Strings("args", cmd.args), zap.Duration("duration", took),
+			zap.Int("exit_code", cmd.process.ProcessState.ExitCode()), zap.Int("bytes", cmd.written.bytes))
 		if cmd.remote.String() != "" {
 			fields = append(fields, zap.String("repository", cmd.remote.String()), zap.String("branch", cmd.branch))
 		}
@@ -81,44 +90,37 @@ func (c *Client) ended(ctx context.Context, cmd command, p *exec.Cmd, begin time
 		}
 		line.Write(fields...)
 	}
-	if c.ctx == nil { // New is still checking
+	if cmd.remote.String() == "" { // New is still checking
 		return
 	}
 	name := cmd.name()
-	if out, ok := written.to.(*capped); ok && err != nil && name == "push" {
+	if out, ok := cmd.written.to.(*capped); ok && err != nil && name == "push" {
 		if refused := parsePush(out.String(), ""); refused != nil {
 			err = refused // what git says of a refusal is not in its own error
 		}
 	}
-	c.opt.Observer.Command(ctx, Command{Name: name, Remote: cmd.remote.String(), Branch: cmd.branch, Begin: begin, Duration: took, Again: cmd.again, Err: err})
+	r.observer.Command(ctx, Command{Name: name, Remote: cmd.remote.String(), Branch: cmd.branch, Begin: cmd.begin, Duration: took, Again: cmd.again, Err: err})
 	if err == nil {
-		c.transferred(name, cmd, begin)
+		r.transferred(name, cmd.command, cmd.begin)
 	}
 }
 
 // transferred tells what a command moved. git itself says so only in progress
 // reports for people; what lies in the mirror afterwards is close to it.
-func (c *Client) transferred(name string, cmd command, begin time.Time) {
+func (r *runner) transferred(name string, cmd command, begin time.Time) {
 	dir := strings.TrimPrefix(cmd.args[0], "--git-dir=")
 	switch name {
 	case "clone":
-		c.opt.Observer.Transferred(Cloned, grown(cmd.args[len(cmd.args)-1], begin))
+		r.observer.Transferred(Cloned, grown(cmd.args[len(cmd.args)-1], begin))
 	case "fetch":
 		tracking := filepath.Join(dir, "refs", "remotes", "origin", filepath.FromSlash(cmd.branch))
 		if moved, err := os.Stat(tracking); err == nil && isNew(moved, begin) {
-			c.opt.Observer.Transferred(Fetched, grown(dir, begin))
+			r.observer.Transferred(Fetched, grown(dir, begin))
 		}
 	case "fast-import":
-		size := grown(dir, begin)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.written[dir] = size
+		r.cache.setWritten(dir, grown(dir, begin))
 	case "push":
-		c.mu.Lock()
-		size := c.written[dir]
-		delete(c.written, dir)
-		c.mu.Unlock()
-		c.opt.Observer.Transferred(Pushed, size)
+		r.observer.Transferred(Pushed, r.cache.takeWritten(dir))
 	}
 }
 
@@ -128,18 +130,18 @@ const clockTick = 10 * time.Millisecond
 func isNew(f fs.FileInfo, begin time.Time) bool { return f.ModTime().After(begin.Add(-clockTick)) }
 
 // grown returns the size of the objects that a mirror got since begin: packs,
-// and loose ones, of which only the folders that changed are read.
-func grown(dir string, begin time.Time) (size int64) {
-	objects := filepath.Join(dir, "objects")
-	folders, _ := os.ReadDir(objects) // one that is gone has not grown
-	for _, folder := range folders {
-		changed, err := folder.Info()
+// and loose ones, of which only the directories that changed are read.
+func grown(mirror string, begin time.Time) (size int64) {
+	objects := filepath.Join(mirror, "objects")
+	dirs, _ := os.ReadDir(objects) // one that is gone has not grown
+	for _, dir := range dirs {
+		changed, err := dir.Info()
 		if err != nil || !isNew(changed, begin) {
 			continue
 		}
-		files, _ := os.ReadDir(filepath.Join(objects, folder.Name()))
+		files, _ := os.ReadDir(filepath.Join(objects, dir.Name()))
 		for _, f := range files {
-			if info, err := f.Info(); err == nil && isNew(info, begin) && (len(folder.Name()) == 2 || strings.HasSuffix(f.Name(), ".pack")) {
+			if info, err := f.Info(); err == nil && isNew(info, begin) && (len(dir.Name()) == 2 || strings.HasSuffix(f.Name(), ".pack")) {
 				size += info.Size()
 			}
 		}
@@ -148,12 +150,12 @@ func grown(dir string, begin time.Time) (size int64) {
 }
 
 // connected tells of a log-in.
-func (c *Client) connected(ctx context.Context, r Remote, cn *conn) {
+func (r *runner) connected(ctx context.Context, to Remote, cn *conn) {
 	var e *Error
 	if errors.As(cn.err, &e) && errors.Is(e.cause, errClosed) {
 		return
 	}
-	c.opt.Observer.Command(ctx, Command{Name: LogIn, Remote: r.String(), Begin: cn.born, Duration: time.Since(cn.born), Err: cn.err})
+	r.observer.Command(ctx, Command{Name: LogIn, Remote: to.String(), Begin: cn.born, Duration: time.Since(cn.born), Err: cn.err})
 }
 
 // counter counts what is written through it.

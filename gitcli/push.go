@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// lastLook bounds the look-up of a push at shutdown.
+// lastLook bounds the lookup of a push at shutdown.
 const lastLook = 5 * time.Second
 
 // Change is one commit: new contents of files that are there already.
@@ -37,16 +37,17 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Chang
 	cmd.env = []string{"MALLOC_TOP_PAD_=16777216"}
 	r, w := io.Pipe()
 	cmd.stdin = r
+	m.changed = true
 	n, written := 0, make(chan error, 1)
 	go func() {
-		err := m.c.guarded(func() (err error) {
+		err := m.c.runner.guarded(func() (err error) {
 			n, err = m.stream(w, base, changes, when)
 			return err
 		})
 		w.CloseWithError(err)
 		written <- err
 	}()
-	out, err := m.c.runGit(ctx, cmd)
+	out, err := m.c.runner.run(ctx, cmd)
 	r.Close()
 	if panicked, ok := errors.AsType[*panicError](<-written); ok {
 		return nil, panicked
@@ -60,7 +61,7 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Chang
 	}
 	for _, id := range ids {
 		if !objectID.MatchString(id) {
-			return nil, &Error{Op: cmd.op, Remote: m.remote.String(), Branch: m.branch, Detail: "git fast-import answered nonsense"}
+			return nil, &Error{Op: cmd.op, Remote: m.remote.String(), Branch: m.branch, Detail: "git fast-import did not answer with commits"}
 		}
 	}
 	return ids, nil
@@ -72,7 +73,7 @@ func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Chang
 func (m *Mirror) stream(w io.Writer, base string, changes iter.Seq[Change], when time.Time) (int, error) {
 	var b bytes.Buffer
 	n := 0
-	who := fmt.Sprintf("%s <%s> %d +0000", m.c.opt.Author.Name, m.c.opt.Author.Email, when.Unix())
+	who := fmt.Sprintf("%s <%s> %d +0000", m.c.author.Name, m.c.author.Email, when.Unix())
 	for ch := range changes {
 		n++
 		fmt.Fprintf(&b, "commit %s\nmark :%d\nauthor %s\ncommitter %s\ndata %d\n%s\n", nextRef, n, who, who, len(ch.Message), ch.Message)
@@ -106,7 +107,7 @@ func (m *Mirror) Push(ctx context.Context, base, tip string) error {
 	cmd := m.local("push to", "push", "--porcelain", "--no-verify", "--force-with-lease="+m.ref()+":"+base,
 		"--end-of-options", m.remote.String(), tip+":"+m.ref())
 	cmd.once = true
-	out, err := m.c.onConnection(ctx, cmd, m.id)
+	out, err := m.c.connections.run(ctx, cmd, m.id)
 	if err == nil {
 		return nil
 	}

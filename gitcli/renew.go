@@ -26,7 +26,7 @@ type renewals struct {
 	running sync.WaitGroup
 }
 
-// begin reports whether a renewal of the folder may begin.
+// begin reports whether a renewal of the directory may begin.
 func (r *renewals) begin(dir string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,21 +57,29 @@ func (m *Mirror) Renew() {
 		return
 	}
 	m.id.Hold()
-	m.c.wg.Go(func() {
+	m.c.cache.use(m.dir)
+	m.c.background.Go(func() {
 		defer m.id.Release()
-		err := m.c.guarded(func() error { return m.prepare(m.c.ctx) })
-		if err != nil && m.c.ctx.Err() == nil {
-			m.c.opt.Log.Warn("mirror not renewed", zap.String("repository", m.remote.String()), zap.String("branch", m.branch), zap.Error(err))
+		defer m.c.cache.release(m.dir, false)
+		err := m.c.runner.guarded(func() error { return m.prepare(m.c.runner.life) })
+		if err != nil && m.c.runner.life.Err() == nil {
+			m.c.runner.log.Warn("mirror not renewed", zap.String("repository", m.remote.String()), zap.String("branch", m.branch), zap.Error(err))
 		}
 		m.c.renewals.end(m.dir, err)
 	})
 }
 
-// Settle waits for the renewals that are under way.
+// Settle waits for the renewals that are under way, and until the cache has been
+// looked through once.
 func (c *Client) Settle(ctx context.Context) {
 	settled := make(chan struct{})
-	c.wg.Go(func() {
+	c.background.Go(func() {
 		c.renewals.running.Wait()
+		select {
+		case <-c.swept:
+		case <-c.runner.life.Done():
+		}
+		c.cache.removal.Wait()
 		close(settled)
 	})
 	select {
@@ -80,7 +88,10 @@ func (c *Client) Settle(ctx context.Context) {
 	}
 }
 
-func (m *Mirror) next() string { return m.dir + ".next" }
+// nextSuffix is of the directory of the mirror that is to come next.
+const nextSuffix = ".next"
+
+func (m *Mirror) next() string { return m.dir + nextSuffix }
 
 // prepare makes the mirror that is to come next.
 func (m *Mirror) prepare(ctx context.Context) error {
@@ -101,10 +112,11 @@ func (m *Mirror) takeNext() error {
 	if _, err := os.Lstat(m.next()); err != nil {
 		return nil
 	}
+	m.changed = true
 	if err := m.replaceBy(m.next()); err != nil {
 		return fmt.Errorf("renew mirror: %w", err)
 	}
-	m.c.wg.Go(func() { os.RemoveAll(m.old()) }) // what stays is removed next time
+	m.c.background.Go(func() { os.RemoveAll(m.old()) }) // what stays is removed next time
 	return nil
 }
 

@@ -125,7 +125,7 @@ func TestLogLinesHaveTheirKeys(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"clone for deploy-1", "ls-remote for deploy-1", "cat-file for deploy-1", "fast-import for deploy-1", "push for deploy-1", "fetch for deploy-2"} {
+	for _, want := range []string{"clone for deploy-1", "ls-remote for deploy-1", "cat-file for deploy-1", "fast-import for deploy-1", "push for deploy-1", "ls-remote for deploy-2"} {
 		if !commands[want] {
 			t.Errorf("no %s in %v", want, commands)
 		}

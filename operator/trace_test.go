@@ -208,8 +208,8 @@ func TestATraceTellsTheWholePass(t *testing.T) {
     git ls-remote
     git ls-tree
     git push
-    git rev-parse
     git ssh
+    git update-ref
 `
 			if got := r.tree(trace); got != want {
 				t.Errorf("got:\n%s\nwant:\n%s\nanswer: %s\nlog: %s", got, want, answer.Body, &log)

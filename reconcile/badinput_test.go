@@ -48,7 +48,7 @@ func TestBadInputEndsOneDeploymentOnly(t *testing.T) {
 		{name: "submodule", file: &gitrepo.Change{Mode: "160000", Content: strings.Repeat("1", 40)},
 			want: file + "not a regular file: a submodule: correct gitops.operator.deployment_path"},
 		{name: "folder", edit: map[string]string{"deployment_path": "folder"},
-			want: "patch folder of MANIFESTS branch master: not a regular file: a folder: correct gitops.operator.deployment_path"},
+			want: "patch folder of MANIFESTS branch master: not a regular file: a directory: correct gitops.operator.deployment_path"},
 		{name: "too large", file: &gitrepo.Change{Content: strings.Repeat("# 4 MiB and a bit\n", 4<<20/18+1)},
 			want: file + "file is too large: 4194306 bytes, at most 4194304 are read"},
 		{name: "not UTF-8", file: &gitrepo.Change{Content: "a: \xff\n"},

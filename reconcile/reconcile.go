@@ -127,6 +127,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 		g.notify(ctx)
 		if g.mirror != nil {
 			g.mirror.Renew()
+			g.mirror.Release()
 		}
 		if g.identity != nil {
 			g.identity.Release()

@@ -15,7 +15,7 @@ var (
 	diskFull   = newRow(50, "disk full in the cache (a small tmpfs)")
 	diskLimit  = newRow(51, "no file may grow (RLIMIT_FSIZE)")
 	readOnly   = newRow(52, "read-only cache")
-	notAFolder = newRow(53, "a file in place of the cache folder")
+	notAFolder = newRow(53, "a file in place of the cache directory")
 )
 
 // large is the size of the shared file where there must be something to write.

@@ -2,11 +2,9 @@ package gitcli
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -16,12 +14,12 @@ const (
 	// ssh binds a temporary name of 17 more bytes beside a socket of up to
 	// 6, and a socket's path may have 108.
 	maxRunDir = 80
-	// A run folder without a lock is one that is just being made, or one
+	// A run directory without a lock is one that is just being made, or one
 	// whose maker was killed in between.
 	lockGrace = time.Minute
 )
 
-// makeRunDir makes a private folder for keys and sockets, memory-backed where
+// makeRunDir makes a private directory for keys and sockets, memory-backed where
 // the system has such a place, and removes those of dead predecessors. Its lock
 // is held for as long as the returned file is open: a process that is killed
 // lets go of it, whatever its process number was.
@@ -39,7 +37,7 @@ func makeRunDir() (string, *os.File, error) {
 		}
 		lock, err := lockNew(filepath.Join(dir, "lock"))
 		if err == nil {
-			err = tryWrite(filepath.Join(dir, "room"))
+			err = tryWrite(filepath.Join(dir, "space"))
 		}
 		if err == nil {
 			return dir, lock, nil
@@ -47,14 +45,14 @@ func makeRunDir() (string, *os.File, error) {
 		os.RemoveAll(dir)
 		errs = append(errs, err)
 	}
-	return "", nil, errors.Join(append(errs, errors.New("no writable folder with a short, plain path: set TMPDIR"))...)
+	return "", nil, errors.Join(append(errs, errors.New("no writable directory with a short, plain path: set TMPDIR"))...)
 }
 
 // plainPath is what ssh, which expands and splits the values of its options,
 // takes as it is.
 var plainPath = regexp.MustCompile(`^/[A-Za-z0-9/._-]*$`)
 
-// tryWrite says whether there is room for a few keys.
+// tryWrite says whether there is space for a few keys.
 func tryWrite(path string) error {
 	if err := os.WriteFile(path, make([]byte, 64<<10), 0o600); err != nil {
 		return err
@@ -98,45 +96,6 @@ func lockNew(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// cacheSlot is a locked folder for the mirrors of one process.
-type cacheSlot struct {
-	dir  string
-	lock *os.File
-}
-
-// takeCacheSlot locks the first free numbered folder below dir. A mirror
-// belongs to one process; a second operator on the same cache folder (a
-// `reconcile` beside a running `serve`) gets mirrors of its own, and finds
-// them warm the next time.
-func takeCacheSlot(dir string) (cacheSlot, error) {
-	for n := range 100 {
-		slot := cacheSlot{dir: filepath.Join(dir, strconv.Itoa(n))}
-		if err := os.MkdirAll(slot.dir, 0o700); err != nil {
-			return slot, err
-		}
-		f, err := os.OpenFile(slot.dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			return slot, err
-		}
-		slot.lock = f
-		if tryLock(f) == nil && slot.held() {
-			return slot, nil
-		}
-		f.Close()
-	}
-	return cacheSlot{}, fmt.Errorf("%s: 100 operators use it already", dir)
-}
-
-// held says whether the lock is still the one that others would ask for.
-func (s cacheSlot) held() bool {
-	ours, err := s.lock.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Stat(s.lock.Name())
-	return err == nil && os.SameFile(ours, there)
 }
 
 func tryLock(f *os.File) error {

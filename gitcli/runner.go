@@ -37,7 +37,7 @@ type command struct {
 	net *lease
 	// once: never repeat it on a fresh connection.
 	once bool
-	// mirror is the folder of the mirror that it works on; empty: none.
+	// mirror is the directory of the mirror that it works on; empty: none.
 	mirror string
 	// again: it is being repeated.
 	again bool
@@ -53,102 +53,119 @@ type command struct {
 	env []string
 }
 
-// runGit runs git in an environment of its own and returns its standard output.
-// It waits for a free slot, bounds the run by Options.Timeout, and does not
-// return before the whole process group is gone.
-func (c *Client) runGit(ctx context.Context, cmd command) (answer []byte, failure error) {
-	fail := func(kind error, detail string, cause error) error {
-		return &Error{Op: cmd.op, Remote: cmd.remote.String(), Branch: cmd.branch, Kind: kind, Detail: detail, cause: cause}
-	}
+// runner runs git: the one place where commands get their environment, their
+// turn, their time and their end.
+type runner struct {
+	git  string // path of the git binary
+	path string // PATH of the children
+	home string // an empty directory: HOME of the children
+
+	timeout   time.Duration
+	slots     chan struct{}   // one per process that may run at once
+	life      context.Context // every command ends with it
+	cache     *cache
+	log       *zap.Logger
+	logFields func(context.Context) []zap.Field
+	observer  Observer
+}
+
+// run runs git in an environment of its own and returns its standard output. It
+// waits for a free slot, bounds the run by the timeout, and does not return
+// before the whole process group is gone.
+func (r *runner) run(ctx context.Context, cmd command) (answer []byte, failure error) {
 	if cmd.op == "" {
 		cmd.op = "git " + cmd.args[0]
 	}
-	ctx, stop := c.merge(ctx)
+	ctx, stop := r.merge(ctx)
 	defer stop()
 	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
 	case <-ctx.Done():
-		return nil, fail(nil, "", context.Cause(ctx))
+		return nil, cmd.failed(&Error{cause: context.Cause(ctx)})
 	}
-	timeout := cmp.Or(cmd.timeout, c.opt.Timeout)
+	timeout := cmp.Or(cmd.timeout, r.timeout)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	out := &capped{max: maxStdout}
-	stderr := &tail{max: maxStderr}
-	p := exec.Command(c.git, append([]string{"-c", "core.bigFileThreshold=" + bigFile}, cmd.args...)...)
-	p.Env = append(c.environment(cmd.net), cmd.env...)
-	p.Dir = c.home
+	out, stderr := &capped{max: maxStdout}, &tail{max: maxStderr}
 	written := &counter{to: out}
 	if cmd.stdout != nil {
 		written.to = cmd.stdout
 	}
+	p := r.process(cmd)
 	p.Stdin, p.Stdout, p.Stderr = cmd.stdin, written, stderr
 	if cmd.net == nil {
 		p.WaitDelay = timeout // no ssh holds its output: on a busy machine, the rest of it takes its time
 	}
 	begin := time.Now()
-	defer func() { c.ended(ctx, cmd, p, begin, written, failure) }()
+	defer func() {
+		r.ended(ctx, finished{command: cmd, process: p, begin: begin, written: written, err: failure})
+	}()
 	err := runGroup(ctx, p)
-
 	if cmd.mirror != "" && p.ProcessState != nil && (!p.ProcessState.Success() || stderr.String() != "") {
-		c.suspect(cmd.mirror)
+		r.cache.suspect(cmd.mirror)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return out.Bytes(), nil
+	}
+	e := &Error{cause: err}
+	switch {
 	case p.ProcessState == nil:
-		e := notStarted(err)
-		return nil, fail(e.Kind, e.Detail, err)
+		e = notStarted(err)
 	case ctx.Err() == context.DeadlineExceeded && time.Since(begin) >= timeout:
-		e := fail(ErrTimeout, "", err).(*Error)
-		e.After = timeout
-		return out.Bytes(), e
+		e.Kind, e.After = ErrTimeout, timeout
 	case ctx.Err() != nil:
-		return out.Bytes(), fail(nil, "", context.Cause(ctx))
+		e.cause = context.Cause(ctx)
 	case errors.Is(err, exec.ErrWaitDelay):
 		// git has ended well, but something still held its output.
-		return out.Bytes(), fail(ErrNetwork, "the shared connection hangs", err)
+		e.Kind, e.Detail = ErrNetwork, "the shared connection hangs"
+	default:
+		text := stderr.String()
+		e.Detail = detail(text)
+		if cmd.net != nil {
+			e.Kind = kindOf(text)
+		}
 	}
-	text := stderr.String()
-	var kind error
-	if cmd.net != nil {
-		kind = kindOf(text)
-	}
-	return out.Bytes(), fail(kind, detail(text), err)
+	return out.Bytes(), cmd.failed(e)
 }
 
-// merge returns a context that ends with ctx or with the Client.
-func (c *Client) merge(ctx context.Context) (context.Context, func()) {
-	if c.ctx == nil { // New is still checking
-		return ctx, func() {}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(c.ctx, func() { cancel(errClosed) })
-	return ctx, func() { stop(); cancel(nil) }
+// failed says what an error is about.
+func (cmd command) failed(e *Error) error {
+	e.Op, e.Remote, e.Branch = cmd.op, cmd.remote.String(), cmd.branch
+	return e
 }
 
-var errClosed = errors.New("operator is shutting down")
-
-// environment is all that git sees; nothing is inherited.
-func (c *Client) environment(net *lease) []string {
-	env := []string{
-		"PATH=" + c.path,
-		"HOME=" + c.home,
+// process is git with a command's arguments, and all that it sees: nothing is
+// inherited.
+func (r *runner) process(cmd command) *exec.Cmd {
+	p := exec.Command(r.git, append([]string{"-c", "core.bigFileThreshold=" + bigFile}, cmd.args...)...)
+	p.Dir = r.home
+	p.Env = append([]string{
+		"PATH=" + r.path,
+		"HOME=" + r.home,
 		"LC_ALL=C",
 		"GIT_CONFIG_NOSYSTEM=1",
 		"GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_LITERAL_PATHSPECS=1",
-		"GIT_ALLOW_PROTOCOL=ssh",
-		"GIT_SSH_VARIANT=ssh",
+	}, cmd.env...)
+	if cmd.net != nil {
+		p.Env = append(p.Env, cmd.net.environment()...)
+		return p
 	}
-	if net != nil {
-		return append(env, "GIT_SSH_COMMAND="+net.sshCommand())
-	}
-	return append(env, "GIT_SSH_COMMAND=false")
+	p.Env = append(p.Env, noSSH...)
+	return p
 }
+
+// merge returns a context that ends with ctx or with the runner.
+func (r *runner) merge(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(r.life, func() { cancel(errClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+var errClosed = errors.New("operator is shutting down")
 
 // runGroup runs p in a process group of its own. When ctx ends, the group gets
 // SIGTERM, then SIGKILL; nothing of it is left when runGroup returns.
@@ -190,10 +207,10 @@ func notStarted(err error) *Error {
 
 // guarded runs a function of a goroutine, and makes an error of a panic: what
 // nobody foresaw must not end the operator.
-func (c *Client) guarded(f func() error) (err error) {
+func (r *runner) guarded(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.opt.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+			r.log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
 			err = &panicError{v}
 		}
 	}()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
@@ -31,23 +32,44 @@ type Key struct {
 	KnownHosts []byte
 }
 
-// Identity is a Key ready for use: a key file and a file of known hosts in a
-// private folder, which goes with the last Release.
+const (
+	// maxKey bounds a private key, in bytes: a tenant must not fill the memory
+	// that all keys lie in.
+	maxKey = 64 << 10
+	// maxHostLines bounds what is copied of the known hosts for one host.
+	maxHostLines = 64 << 10
+)
+
+// keys are the private keys in use, each in a directory of its own in the run
+// directory.
+type keys struct {
+	dir        string
+	knownHosts []string // files; see Options.KnownHosts
+	mu         sync.Mutex
+	inUse      map[string]*Identity
+}
+
+// Identity is a Key ready for use: a key file, and a file of host keys for each
+// host that it was used with, in a private directory, which goes with the last
+// Release.
 type Identity struct {
-	c    *Client
-	name string
-	id   string // names the content: what has the same id may share a connection
-	dir  string
-	refs int
+	keys  *keys
+	name  string
+	id    string // names the content: what has the same id may share a connection
+	dir   string
+	hosts []byte // all host keys to trust
+	refs  int
 }
 
 // Acquire makes key ready for use. The caller must Release it.
-func (c *Client) Acquire(key Key) (*Identity, error) {
+func (c *Client) Acquire(key Key) (*Identity, error) { return c.keys.acquire(key) }
+
+func (k *keys) acquire(key Key) (*Identity, error) {
 	private, err := normalizeKey(key.Private)
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := c.knownHosts()
+	hosts, err := readKnownHosts(k.knownHosts)
 	if err != nil {
 		return nil, err
 	}
@@ -60,56 +82,77 @@ func (c *Client) Acquire(key Key) (*Identity, error) {
 	}
 	id := hex.EncodeToString(h.Sum(nil)[:12]) + "-" + shortHash(key.Name)
 
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known := c.identities[id]; known != nil {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if known := k.inUse[id]; known != nil {
 		known.refs++
 		return known, nil
 	}
-	i := &Identity{c: c, name: key.Name, id: id, dir: filepath.Join(c.run, "k-"+id), refs: 1}
-	if err := i.write(private, hosts); err != nil {
+	i := &Identity{keys: k, name: key.Name, id: id, dir: filepath.Join(k.dir, "k-"+id), hosts: hosts, refs: 1}
+	if err := i.write(private); err != nil {
 		removeKeys(i.dir)
 		return nil, fmt.Errorf("write key file: %w", err)
 	}
-	c.identities[id] = i
+	k.inUse[id] = i
 	return i, nil
 }
 
-func (i *Identity) write(private, hosts []byte) error {
+func (i *Identity) write(private []byte) error {
 	if err := os.Mkdir(i.dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(i.keyFile(), private, 0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(i.hostsFile(), hosts, 0o600)
+	return os.WriteFile(i.keyFile(), private, 0o600)
 }
 
-func (i *Identity) keyFile() string   { return filepath.Join(i.dir, "key") }
-func (i *Identity) hostsFile() string { return filepath.Join(i.dir, "known_hosts") }
+func (i *Identity) keyFile() string { return filepath.Join(i.dir, "key") }
+
+// hostsFile returns a known_hosts file for a remote's host. Only the lines for
+// this host are in it: a Secret may hold a megabyte of others.
+func (i *Identity) hostsFile(r Remote) (string, error) {
+	i.keys.mu.Lock()
+	defer i.keys.mu.Unlock()
+	file := filepath.Join(i.dir, "hosts-"+shortHash(r.Host()+":"+r.Port()))
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	lines := hostLines(i.hosts, r.Host(), r.Port())
+	if len(lines) > maxHostLines {
+		return "", &Error{Kind: ErrHostKey, Detail: fmt.Sprintf("secret %s has %d bytes of known_hosts for this host, at most %d are used", i.name, len(lines), maxHostLines)}
+	}
+	// One that is half written must not be taken for a whole one.
+	err := os.WriteFile(file+".new", lines, 0o600)
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err != nil {
+		os.Remove(file + ".new")
+		return "", fmt.Errorf("write known hosts: %w", err)
+	}
+	return file, nil
+}
 
 // ID names the key and its known hosts by their content, without showing them.
 func (i *Identity) ID() string { return i.id }
 
 // Hold begins one more use of the identity.
 func (i *Identity) Hold() {
-	i.c.mu.Lock()
-	defer i.c.mu.Unlock()
+	i.keys.mu.Lock()
+	defer i.keys.mu.Unlock()
 	i.refs++
 }
 
 // Release ends one use of the identity.
 func (i *Identity) Release() {
-	i.c.mu.Lock()
-	defer i.c.mu.Unlock()
+	i.keys.mu.Lock()
+	defer i.keys.mu.Unlock()
 	if i.refs--; i.refs == 0 {
-		delete(i.c.identities, i.id)
+		delete(i.keys.inUse, i.id)
 		removeKeys(i.dir)
 	}
 }
 
-// removeKeys removes a folder after it has overwritten the keys in it and in
-// the folders directly below: where a run folder is not memory-backed, their
+// removeKeys removes a directory after it has overwritten the keys in it and in
+// the directories directly below: where a run directory is not memory-backed, their
 // blocks would stay readable on the disk.
 func removeKeys(dir string) error {
 	for _, pattern := range []string{"key", "*/key"} {
@@ -137,9 +180,9 @@ func overwrite(file string) error {
 	return f.Sync()
 }
 
-// knownHosts reads the host keys to trust, afresh.
-func (c *Client) knownHosts() ([]byte, error) {
-	if len(c.opt.KnownHosts) == 0 {
+// readKnownHosts reads the host keys to trust, afresh.
+func readKnownHosts(files []string) ([]byte, error) {
+	if len(files) == 0 {
 		all := bytes.Clone(builtinKnownHosts)
 		if home, err := os.UserHomeDir(); err == nil {
 			// Most users of a container have none.
@@ -149,7 +192,7 @@ func (c *Client) knownHosts() ([]byte, error) {
 		return all, nil
 	}
 	var all []byte
-	for _, f := range c.opt.KnownHosts {
+	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			return nil, fmt.Errorf("read known hosts: %w", err)
@@ -162,6 +205,9 @@ func (c *Client) knownHosts() ([]byte, error) {
 // normalizeKey mends what pasting does to a key, and refuses what ssh could
 // only answer with a riddle.
 func normalizeKey(b []byte) ([]byte, error) {
+	if len(b) > maxKey {
+		return nil, fmt.Errorf("read SSH key: %w: it has %d bytes, more than %d", ErrNoKey, len(b), maxKey)
+	}
 	b = append(bytes.TrimSpace(unixLines(b)), '\n')
 	block, _ := pem.Decode(b)
 	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {

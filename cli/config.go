@@ -13,6 +13,8 @@ import (
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/internal/procguard"
 	"github.com/kainlite/gitops-operator/operator"
+	"github.com/kainlite/gitops-operator/registry"
+	"github.com/kainlite/gitops-operator/registry/identity"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
 
@@ -46,6 +48,8 @@ func (c *Config) Define(fs *Flags) {
 	fs.DurationVar(&s.Wait.Max, "image-wait-max", 60*time.Second, "longest delay between looks")
 	fs.StringVar(&s.GitHubAPI, "github-api", "", "base `URL` of the GitHub Actions API (default: GitHub's)")
 	fs.List(&s.Insecure, "insecure-registry", "registry `HOST` that may be asked over plain http (repeatable; loopback always may)")
+	fs.IntVar(&s.RegistryTags, "registry-tags", registry.DefaultTags, "the most tags that a repository in a registry may have for tag_from: registry; with more, nothing moves")
+	fs.List(&s.RegistryIdentity, "registry-identity", "ask the registries of this `CLOUD` (aws, azure or gcp; repeatable) with the pod's own identity, where no Secret names the host")
 	fs.StringVar(&s.Git.Author.Name, "author-name", envOr("DEFAULT_FROM_NAME", "GitOps Operator"), "commit author; also DEFAULT_FROM_NAME")
 	fs.StringVar(&s.Git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -77,6 +81,12 @@ func (c *Config) Check(fs *Flags) {
 		if host == "" || strings.ContainsAny(host, "/ ") {
 			fs.Faultf("--insecure-registry is %q: give a host, with its port if it has one, and no scheme", host)
 		}
+	}
+	if s.RegistryTags < 1 {
+		fs.Faultf("--registry-tags is %d: use 1 or more", s.RegistryTags)
+	}
+	if _, err := identity.New(s.RegistryIdentity...); err != nil {
+		fs.Faultf("--registry-identity: %s", err)
 	}
 	for _, author := range []struct{ flag, value string }{{"author-name", s.Git.Author.Name}, {"author-email", s.Git.Author.Email}} {
 		if name, value := author.flag, author.value; strings.TrimSpace(value) == "" || strings.ContainsAny(value, "<>\n\r\x00") {

@@ -50,7 +50,16 @@ func maskAnnotations(annotations map[string]string) map[string]string {
 
 // maskConfig masks every field, also those that nobody expects a secret in.
 func maskConfig(c k8s.Config) k8s.Config {
-	for _, v := range reflect.ValueOf(&c).Elem().Fields() {
+	maskFields(reflect.ValueOf(&c).Elem())
+	return c
+}
+
+func maskFields(of reflect.Value) {
+	for _, v := range of.Fields() {
+		if v.Kind() == reflect.Struct {
+			maskFields(v)
+			continue
+		}
 		switch s := v.Interface().(type) {
 		case string:
 			v.SetString(mask.Value(s))
@@ -61,5 +70,4 @@ func maskConfig(c k8s.Config) k8s.Config {
 			}
 		}
 	}
-	return c
 }

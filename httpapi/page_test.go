@@ -138,7 +138,7 @@ func TestDeploymentsAreShownFailingOnesFirst(t *testing.T) {
 		} {
 			x.Annotations[k8s.Prefix+k] = v
 		}
-		x.Spec = k8s.ParseSpec("default", x.Annotations)
+		x.Spec = k8s.ParseSpec(x.Ref, x.Annotations)
 		return x
 	}
 	const head, commit = "e4f5a6b1c2d3e4f5a6b1c2d3e4f5a6b1c2d3e4f5", "3c0a88249fb61a0a4f4a65295f42b2dee3963c28"

@@ -21,6 +21,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // secretTime is how long the reading of one Secret may take.
@@ -55,7 +57,8 @@ type Cluster struct {
 	stopLists context.CancelFunc
 
 	mu       sync.Mutex
-	stale    bool // the informers know more than snapshot
+	stale    bool         // the informers know more than snapshot
+	promoted map[Ref]bool // the Deployments that others are promoted from
 	snapshot Snapshot
 }
 
@@ -182,6 +185,14 @@ func (c *Cluster) look() Snapshot {
 			s.Targets = append(s.Targets, *r.target)
 		} else {
 			s.Untracked = append(s.Untracked, *r.untracked)
+		}
+	}
+	c.promoted, s.observed = promoted(s.Targets), map[Ref]*policy.Observed{}
+	for ref := range c.promoted {
+		for _, informer := range c.informers {
+			if obj, found, _ := informer.GetStore().GetByKey(ref.Namespace + "/" + ref.Name); found {
+				s.observed[ref] = obj.(*record).observed
+			}
 		}
 	}
 	return s

@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // record is what an informer keeps of a Deployment: what was read out of it,
@@ -23,6 +25,7 @@ type record struct {
 	metav1.ObjectMeta
 	target    *Target
 	untracked *Untracked
+	observed  *policy.Observed
 }
 
 // toRecord is the informers' transform. It may be given what it has made.
@@ -33,6 +36,7 @@ func toRecord(obj any) (any, error) {
 	}
 	r := &record{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name, ResourceVersion: d.ResourceVersion}}
 	r.target, r.untracked = ParseDeployment(d)
+	r.observed = observe(d)
 	return r, nil
 }
 
@@ -99,13 +103,13 @@ func (c *Cluster) newInformer(lists context.Context, namespace string) (*informe
 // changed makes the next caller of Deployments look again, if it would see a
 // difference.
 func (c *Cluster) changed(versions ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	ours := func(v any) bool {
 		r, ok := v.(*record) // else it was deleted while nobody was watching
-		return !ok || r.concerns()
+		return !ok || r.concerns() || c.promoted[Ref{Namespace: r.Namespace, Name: r.Name}]
 	}
 	if slices.ContainsFunc(versions, ours) {
-		c.mu.Lock()
 		c.stale = true
-		c.mu.Unlock()
 	}
 }

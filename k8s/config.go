@@ -24,6 +24,7 @@ type Config struct {
 	RegistrySecretNamespace      *string `json:"registry_secret_namespace"`
 	GitHubTokenSecretName        *string `json:"github_token_secret_name"`
 	GitHubTokenSecretNamespace   *string `json:"github_token_secret_namespace"`
+	TagConfig
 }
 
 // SSHKey names the Secret with the key for both repositories.
@@ -94,6 +95,7 @@ func parseConfig(namespace string, annotations map[string]string) Config {
 		RegistrySecretNamespace:      optional("registry_secret_namespace"),
 		GitHubTokenSecretName:        optional("github_token_secret_name"),
 		GitHubTokenSecretNamespace:   optional("github_token_secret_namespace"),
+		TagConfig:                    parseTagConfig(annotations),
 	}
 }
 

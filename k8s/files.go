@@ -19,6 +19,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 const maxFileSize = 64 << 20 // bytes
@@ -271,6 +273,14 @@ func (f *Files) merge() error {
 		slices.SortFunc(snapshot.Untracked, func(a, b Untracked) int {
 			return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 		})
+		snapshot.observed = map[Ref]*policy.Observed{}
+		for ref := range promoted(snapshot.Targets) {
+			for _, file := range f.files {
+				if o := file.observed[ref]; o != nil {
+					snapshot.observed[ref] = o
+				}
+			}
+		}
 		f.snapshot, f.secrets = snapshot, secrets
 	}
 	return errors.Join(append(faults, conflicts...)...)

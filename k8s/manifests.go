@@ -18,6 +18,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // manifests is what one YAML file holds for the operator. Deployments are not
@@ -25,6 +27,7 @@ import (
 type manifests struct {
 	targets   []Target
 	untracked []Untracked
+	observed  map[Ref]*policy.Observed
 	secrets   []secret
 }
 
@@ -144,6 +147,10 @@ func (p *parser) addDeployment(object json.RawMessage) error {
 	if !p.wanted(&d) {
 		return nil
 	}
+	if p.found.observed == nil {
+		p.found.observed = map[Ref]*policy.Observed{}
+	}
+	p.found.observed[Ref{Namespace: d.Namespace, Name: d.Name}] = observe(&d)
 	target, untracked := ParseDeployment(&d)
 	switch {
 	case target == nil && untracked == nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/kainlite/gitops-operator/internal/repository"
 	"github.com/kainlite/gitops-operator/mask"
 	"github.com/kainlite/gitops-operator/patcher"
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // Spec is what the annotations of one Deployment ask for, parsed and validated
@@ -22,6 +23,7 @@ type Spec struct {
 	AppBranch, ManifestBranch string
 	Path                      string // in the manifests repository, canonical
 	Image                     patcher.Name
+	Tag                       *policy.Policy
 
 	invalid error
 }
@@ -48,14 +50,14 @@ func (s *Spec) Holds() bool { return !s.Enabled }
 
 // Same says whether two Specs ask for the same.
 func (s *Spec) Same(other *Spec) bool {
-	return s == other || reflect.DeepEqual(s, other)
+	return s == other || reflect.DeepEqual(s.Config, other.Config) && fmt.Sprint(s.invalid) == fmt.Sprint(other.invalid)
 }
 
-// ParseSpec reads the annotations of a Deployment in a namespace. All faults are
-// found at once.
-func ParseSpec(namespace string, annotations map[string]string) *Spec {
-	s := &Spec{Config: parseConfig(namespace, annotations)}
+// ParseSpec reads the annotations of a Deployment. All faults are found at once.
+func ParseSpec(of Ref, annotations map[string]string) *Spec {
+	s := &Spec{Config: parseConfig(of.Namespace, annotations)}
 	faults := append(s.checkWords(annotations), s.parse()...)
+	faults = append(faults, s.parseTag(of)...)
 	if faults != nil {
 		s.invalid = errors.New(strings.Join(faults, "; "))
 	}
@@ -100,8 +102,10 @@ func (s *Spec) parse() (faults []string) {
 	}
 	s.Manifests, err = repository.Parse(s.ManifestRepository)
 	fault("manifest_repository", err)
-	s.App, err = repository.Parse(s.AppRepository)
-	fault("app_repository", err)
+	if s.AppRepository != "" { // else it is not needed, or missing
+		s.App, err = repository.Parse(s.AppRepository)
+		fault("app_repository", err)
+	}
 	if s.App.Key() != "" && s.App.Same(s.Manifests) {
 		faults = append(faults, fmt.Sprintf("%sapp_repository and manifest_repository are both %s: each update would be a new commit that calls for another", Prefix, s.App))
 	}

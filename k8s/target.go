@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // Prefix starts the name of every annotation that concerns the operator.
@@ -43,6 +45,7 @@ var required = []string{
 
 var optional = []string{
 	"observe_branch", "tag_type",
+	"tag_from", "version", "tag_pattern", "tag_order", "tag_format", "soak", "pin",
 	"notifications_secret_name", "notifications_secret_namespace",
 	"registry_secret_url", "registry_secret_name", "registry_secret_namespace",
 	"github_token_secret_name", "github_token_secret_namespace",
@@ -119,6 +122,8 @@ func (u Untracked) Key() string { return u.Namespace + "/" + u.Name }
 type Snapshot struct {
 	Targets   []Target
 	Untracked []Untracked
+
+	observed map[Ref]*policy.Observed // those that targets are promoted from
 }
 
 // ParseDeployment sorts a Deployment into one of three: tracked (the first
@@ -136,7 +141,7 @@ func ParseDeployment(d *appsv1.Deployment) (*Target, *Untracked) {
 	if reason := badName(namespace, d.Name); reason != "" {
 		return nil, &Untracked{namespace, d.Name, reason}
 	}
-	spec := ParseSpec(namespace, d.Annotations)
+	spec := ParseSpec(Ref{Namespace: namespace, Name: d.Name}, d.Annotations)
 	container, version := running(d.Spec.Template.Spec, spec.ImageName)
 	return &Target{
 		Ref:         Ref{Namespace: namespace, Name: d.Name},
@@ -174,7 +179,7 @@ func concerns(annotations map[string]string) bool {
 func missing(annotations map[string]string) string {
 	var names []string
 	for _, name := range required {
-		if value(annotations, name) == "" {
+		if value(annotations, name) == "" && (name != "app_repository" || needsApp(annotations)) {
 			names = append(names, Prefix+name)
 		}
 	}

@@ -181,7 +181,7 @@ func TestNamesThatNoSecretCanHaveAreInvalid(t *testing.T) {
 			"A": false, "-a": false, "a-": false, "a-.b": false, ".a": false, "a.": false, "a..b": false, "a/b": false, "../b": false,
 			"a_b": false, "a\nb": false, "a\x00b": false, "a\x1b[31m": false, "\u0430": false, strings.Repeat("a.", 126) + "ab": false,
 		} {
-			err := ParseSpec("web", blog(annotation, v)).Invalid()
+			err := ParseSpec(Ref{Namespace: "web", Name: "blog"}, blog(annotation, v)).Invalid()
 			if (err == nil) != valid {
 				t.Errorf("%s %q: got %v", annotation, v, err)
 			}
@@ -427,7 +427,9 @@ func FuzzAnnotations(f *testing.F) {
 
 // The group is that of one repository, however its URL is written.
 func TestGroupIsOfTheCanonicalRepository(t *testing.T) {
-	group := func(changes ...string) string { return ParseSpec("web", blog(changes...)).Group() }
+	group := func(changes ...string) string {
+		return ParseSpec(Ref{Namespace: "web", Name: "blog"}, blog(changes...)).Group()
+	}
 	one := group()
 	for _, s := range []string{"git@github.com:kainlite/manifests", "ssh://git@GitHub.com:22/kainlite/manifests.git/", "ssh://other@github.com/kainlite/manifests"} {
 		if group("manifest_repository", s) != one {

@@ -13,6 +13,8 @@ import (
 	"github.com/kainlite/gitops-operator/internal/text"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/mask"
+	"github.com/kainlite/gitops-operator/policy"
+	"github.com/kainlite/gitops-operator/reconcile"
 )
 
 // List returns the Deployments as far as they can be read, and logs what is new
@@ -80,7 +82,11 @@ type listing struct {
 // cannot be tracked, and what is wrong with others.
 func Remarks(s k8s.Snapshot) []string {
 	var list []string
+	cycles := reconcile.Cycles(s.Targets)
 	for _, t := range s.Targets {
+		if err := cycles[policy.Workload{Namespace: t.Namespace, Name: t.Name}]; err != nil {
+			list = append(list, fmt.Sprintf("invalid: %s: %s%s", t.Key(), k8s.Prefix, err))
+		}
 		if err := t.Invalid(); err != nil {
 			list = append(list, fmt.Sprintf("invalid: %s: %s", t.Key(), err))
 		}

@@ -71,6 +71,7 @@ type Operator struct {
 	listing    listing
 	queue      jobQueue
 	background background
+	schedule   schedule
 	memory     trimmer
 	log        *zap.Logger // of listings and passes
 	mainLog    *zap.Logger // of all else
@@ -123,6 +124,7 @@ func (o *Operator) Finish() {
 
 // Stop ends everything that New or Start began, the queue first.
 func (o *Operator) Stop() {
+	o.schedule.close()
 	o.Finish()
 	o.memory.stop()
 	o.background.close()

@@ -13,6 +13,7 @@ import (
 	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/reconcile"
 	"github.com/kainlite/gitops-operator/registry"
+	"github.com/kainlite/gitops-operator/registry/identity"
 	"github.com/kainlite/gitops-operator/telemetry"
 )
 
@@ -29,8 +30,13 @@ type Options struct {
 	Wait      reconcile.Wait
 	GitHubAPI string
 	Insecure  []string // registries that may be asked over plain HTTP
-	DryRun    bool
-	Events    bool // write Kubernetes Events
+	// RegistryTags bounds the tags of one repository in a registry. Zero: 20,000.
+	RegistryTags int
+	// RegistryIdentity are the clouds whose registries are asked with the pod's own
+	// identity: identity.Names.
+	RegistryIdentity []string
+	DryRun           bool
+	Events           bool // write Kubernetes Events
 	// MetricsPerDeployment adds series for each Deployment.
 	MetricsPerDeployment bool
 	// Version and Revision say what runs, in metrics, traces and the User-Agent.
@@ -92,7 +98,15 @@ func newReconciler(opt Options, r reconcile.Options, metrics *telemetry.Metrics,
 	if err != nil {
 		return nil, err
 	}
-	r.Registry = registry.New(registry.Options{Insecure: opt.Insecure, Log: opt.Log.Named("registry"), Observe: metrics.RegistryAsked, Wrap: metrics.Transport("registry")})
+	own, err := identity.New(opt.RegistryIdentity...)
+	if err != nil {
+		return nil, fmt.Errorf("read --registry-identity: %w", err)
+	}
+	asked := registry.Options{Insecure: opt.Insecure, Log: opt.Log.Named("registry"), Observe: metrics.RegistryAsked, Wrap: metrics.Transport("registry")}
+	if len(opt.RegistryIdentity) > 0 {
+		asked.Identity = own
+	}
+	r.Registry, r.RegistryTags = registry.New(asked), opt.RegistryTags
 	started(r.Registry.Close)
 	r.Notify = notify.New(notify.Options{Log: opt.Log.Named("notify"), Observe: metrics.Notified, Wrap: metrics.Transport("webhook")})
 	started(func() { within(lastWords, r.Notify.Close) })

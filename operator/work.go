@@ -23,6 +23,7 @@ func (o *Operator) runGroup(ctx context.Context, name string, jobs []queue.Job[k
 	defer o.memory.due()
 	end := func(ctx context.Context, i int, out reconcile.Outcome) {
 		o.recorder.record(ctx, out, jobs[i].Submitted)
+		o.schedule.set(out.Target.Ref, out.Due, func() { o.lookAgain(out.Target.Ref) })
 		done(i, queue.Outcome[reconcile.Result]{Result: out.Result, Again: out.Again})
 	}
 	todo, index := make([]reconcile.Job, 0, len(jobs)), make([]int, 0, len(jobs))

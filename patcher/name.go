@@ -162,6 +162,12 @@ func (n Name) read(value string) (ref, bool) {
 	return r, n.is(r)
 }
 
+// TagOf reads an image reference: its tag, and whether it is one of the image n.
+func (n Name) TagOf(reference string) (tag string, is bool) {
+	r, is := n.read(reference)
+	return r.tag, is && r.err == nil
+}
+
 // paths returns the repositories, in their normal spelling, that n may match.
 func (n Name) paths() []string {
 	paths := []string{n.path}

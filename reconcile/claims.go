@@ -130,18 +130,21 @@ func (g *group) judge(ctx context.Context) {
 func (g *group) adopt(contested []*deployment) {
 	apps := map[app]bool{}
 	for _, d := range contested {
-		apps[appOf(d.target.Spec)] = true
+		if d.byHead() {
+			apps[appOf(d.target.Spec)] = true
+		}
 	}
 	if len(apps) == 0 {
 		return
 	}
 	for _, d := range g.open() {
 		a := appOf(d.target.Spec)
-		if !apps[a] {
+		if !apps[a] || !d.byHead() {
 			continue
 		}
 		if k, known := g.heads.latest(a); known && k.asked.After(d.asked) && k.head != d.head {
-			d.head, d.seen, d.asked, d.want = k.head, k.asked, k.asked, tag(k.head, d.target.Spec.TagType)
+			d.seen, d.asked = k.asked, k.asked
+			d.at(k.head) // a commit makes a tag as good as the one before
 		}
 	}
 }
@@ -152,22 +155,23 @@ func (g *group) adopt(contested []*deployment) {
 func (g *group) hear(ctx context.Context, contested []*deployment) {
 	here := map[app]string{}
 	for _, d := range g.deployments {
-		if d.head != "" {
+		if d.head != "" && d.byHead() {
 			here[appOf(d.target.Spec)] = d.head
 		}
 	}
+	g.decide(ctx, slices.DeleteFunc(slices.Clone(contested), func(d *deployment) bool { return d.target.Spec.Holds() }))
 	unsure := map[app]*deployment{}
 	for _, d := range contested {
 		a := appOf(d.target.Spec)
-		if d.target.Spec.Holds() {
-			continue // it wants what is there
+		if d.target.Spec.Holds() || !d.byHead() {
+			continue // it wants what is there, or was decided on above
 		}
 		if head, known := here[a]; known {
-			d.head, d.want = head, tag(head, d.target.Spec.TagType)
+			d.at(head)
 			continue
 		}
 		if k, known := g.heads.latest(a); known {
-			d.head, d.want = k.head, tag(k.head, d.target.Spec.TagType)
+			d.at(k.head)
 			if g.agrees(d) {
 				continue
 			}
@@ -182,8 +186,8 @@ func (g *group) hear(ctx context.Context, contested []*deployment) {
 	g.ask(ctx, unsure)
 	for _, d := range contested {
 		a := appOf(d.target.Spec)
-		if k, known := g.heads.latest(a); known && unsure[a] != nil && !d.target.Spec.Holds() {
-			d.head, d.want = k.head, tag(k.head, d.target.Spec.TagType)
+		if k, known := g.heads.latest(a); known && unsure[a] != nil && d.byHead() && !d.target.Spec.Holds() {
+			d.at(k.head)
 		}
 	}
 }

@@ -164,7 +164,17 @@ func (g *group) remember(commit string) {
 // message is the commit's: a subject, and git trailers.
 func (d *deployment) message() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "chore(refs): update %s to %.12s\n\n", d.target.Key(), d.want)
-	fmt.Fprintf(&b, "Image: %s\nFrom: %s\nTo: %s\nApp-Repository: %s\n", d.target.Spec.Image, d.from, d.want, d.target.Spec.App)
+	short := d.want
+	if short == d.head {
+		short = fmt.Sprintf("%.12s", short)
+	}
+	fmt.Fprintf(&b, "chore(refs): update %s to %s\n\n", d.target.Key(), short)
+	fmt.Fprintf(&b, "Image: %s\nFrom: %s\nTo: %s\n", d.target.Spec.Image, d.from, d.want)
+	if app := d.target.Spec.App.String(); app != "" {
+		fmt.Fprintf(&b, "App-Repository: %s\n", app)
+	}
+	if !d.byHead() {
+		fmt.Fprintln(&b, d.choice.Trailer())
+	}
 	return b.String()
 }

@@ -197,6 +197,10 @@ func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.C
 // await decides about a deployment whose image is not there: while it is being
 // built it waits, holding nothing and nobody up.
 func (g *group) await(ctx context.Context, d *deployment, p *patience, image string) {
+	if d.head == "" { // a pinned tag, or one that is promoted
+		g.fail(d, because(ReasonImageMissing, fmt.Errorf("image %s not found in registry: push it, or correct what says that this tag is wanted", image)))
+		return
+	}
 	state, err := g.build(ctx, d, p)
 	switch {
 	case errors.Is(err, errUnanswered):

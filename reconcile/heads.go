@@ -180,6 +180,9 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 	})
 	apps := map[string][]*deployment{}
 	for _, d := range g.open() {
+		if !d.byHead() {
+			continue
+		}
 		apps[d.target.Spec.App.String()] = append(apps[d.target.Spec.App.String()], d)
 	}
 	answered := make(chan string)
@@ -293,6 +296,9 @@ func (g *group) learn(ds []*deployment, l *lookup) {
 	}
 	g.worksAgain(ds, g.appFailing(ds), ds[0].target.Spec.App.String())
 	for _, d := range ds {
-		d.head, d.seen, d.asked, d.want = l.head, l.seen, l.started, tag(l.head, d.target.Spec.TagType)
+		d.seen, d.asked = l.seen, l.started
+		if err := d.at(l.head); err != nil {
+			g.fail(d, because(reasonTag(err), err))
+		}
 	}
 }

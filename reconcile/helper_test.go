@@ -97,7 +97,10 @@ func (s *stage) another(opt reconcile.Options) *reconcile.Reconciler {
 		}
 	}
 	opt.Patience = cmp.Or(opt.Patience, time.Minute) // however slow the machine is
-	opt.Git, opt.Secrets, opt.Workloads = s.Client(s.edit...), s, s
+	if opt.Workloads == nil {
+		opt.Workloads = s
+	}
+	opt.Git, opt.Secrets = s.Client(s.edit...), s
 	if opt.Registry == nil {
 		opt.Registry = registry.New(registry.Options{})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/patcher"
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // memories are what each group remembers from pass to pass. It only spares work:
@@ -42,7 +43,7 @@ func (m *memories) of(group string, now time.Time) *memory {
 	g := m.known[group]
 	if g == nil {
 		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, declined: map[k8s.Ref]*declined{},
-			looks: map[look]*question[bool]{}, states: map[commit]*question[builds.State]{}, swept: now}
+			looks: map[look]*question[bool]{}, tagged: map[tagged]*question[[]policy.Tag]{}, listed: map[listed]*question[[]string]{}, tags: map[string]*knownTags{}, states: map[commit]*question[builds.State]{}, swept: now}
 		m.known[group] = g
 	}
 	g.used, g.began = now, now
@@ -57,8 +58,11 @@ type memory struct {
 	declined map[k8s.Ref]*declined
 	looks    map[look]*question[bool]           // as awaited, of registries
 	states   map[commit]*question[builds.State] // and of builds
-	began    time.Time                          // the pass
-	used     time.Time                          // guarded by memories.mu
+	tagged   map[tagged]*question[[]policy.Tag] // of the tags of repositories
+	listed   map[listed]*question[[]string]     // and of registries
+	tags     map[string]*knownTags
+	began    time.Time // the pass
+	used     time.Time // guarded by memories.mu
 	swept    time.Time
 }
 
@@ -70,6 +74,13 @@ func (m *memory) sweep(now time.Time) {
 	m.swept = now
 	forgetQuestions(m.looks, now)
 	forgetQuestions(m.states, now)
+	forgetQuestions(m.tagged, now)
+	forgetQuestions(m.listed, now)
+	for key, k := range m.tags {
+		if now.Sub(k.used) > keepUnused {
+			delete(m.tags, key)
+		}
+	}
 	for path, f := range m.files {
 		if now.Sub(f.used) > keepUnused {
 			delete(m.files, path)

@@ -55,13 +55,14 @@ func (nobody) Worked(context.Context, Work) {}
 
 // Reasons are what failures are counted by.
 var Reasons = []string{reasonAnnotations, reasonSecret, "auth", "host_key", "repository_missing", "branch_missing", "empty_repository",
-	"network", "timeout", "read_only", "declined", "branch_moved", "push_unknown", reasonManifest, ReasonImageMissing,
+	"network", "timeout", "read_only", "declined", "branch_moved", "push_unknown", reasonManifest, reasonNoTag, ReasonImageMissing,
 	"registry", "builds", ReasonShutdown, reasonOther}
 
 const (
 	reasonAnnotations  = "annotations"
 	reasonSecret       = "secret"
 	reasonManifest     = "manifest"
+	reasonNoTag        = "no_tag"
 	ReasonImageMissing = "image_missing"
 	ReasonShutdown     = "shutdown"
 	reasonOther        = "other"
@@ -152,7 +153,7 @@ func (d *deployment) outcome(res Result, again time.Duration) (context.Context, 
 		ctx = d.own(ctx)
 	}
 	return ctx, Outcome{Target: d.target, Result: res, Again: again, Begin: d.group.began, Begun: d.own != nil,
-		Reason: d.reason, Seen: d.seen, Behind: d.behind != ""}
+		Reason: d.reason, Due: d.due, Seen: d.seen, Behind: d.behind != ""}
 }
 
 // worked tells of the group, whose repository failed with err, or did not.

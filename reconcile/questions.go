@@ -60,12 +60,16 @@ func (e *notAskedError) Error() string {
 }
 
 // pose asks a question in the background. silent says of an error whether it
-// means that the server did not answer. ctx ends the question.
-func pose[V any](ctx context.Context, qs *questions, name string, silent func(error) bool, look func(context.Context) (V, error)) *question[V] {
+// means that the server did not answer. ctx ends the question. then is called when
+// it is over.
+func pose[V any](ctx context.Context, qs *questions, name string, silent func(error) bool, look func(context.Context) (V, error), then ...func()) *question[V] {
 	q := &question[V]{started: time.Now(), done: make(chan struct{})}
 	s := qs.server(name)
 	qs.running.Go(func() {
 		defer close(q.done)
+		for _, f := range then {
+			defer f()
+		}
 		defer func() {
 			if v := recover(); v != nil {
 				q.err = fmt.Errorf("internal error, please report it: %v", v)

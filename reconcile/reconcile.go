@@ -23,6 +23,7 @@ import (
 	"github.com/kainlite/gitops-operator/k8s"
 	"github.com/kainlite/gitops-operator/notify"
 	"github.com/kainlite/gitops-operator/patcher"
+	"github.com/kainlite/gitops-operator/policy"
 	"github.com/kainlite/gitops-operator/registry"
 )
 
@@ -37,6 +38,7 @@ type Reconciler struct {
 	Options
 	heads      heads
 	questions  questions
+	lists      *registry.Lists
 	waits      waits
 	memories   memories
 	views      views
@@ -54,10 +56,12 @@ type Options struct {
 	Workloads Workloads
 	Policy    k8s.SecretPolicy // which of them a Deployment may name
 	Registry  *registry.Client
-	Builds    *builds.Client
-	Notify    *notify.Notifier
-	Wait      Wait
-	DryRun    bool // do everything but push, and tell nobody
+	// RegistryTags bounds the tags of one repository in a registry. Zero: 20,000.
+	RegistryTags int
+	Builds       *builds.Client
+	Notify       *notify.Notifier
+	Wait         Wait
+	DryRun       bool // do everything but push, and tell nobody
 	// Patience is how long a group waits without hearing of any app repository,
 	// or of any image, until it goes on without those that have not answered.
 	// Zero: 1.5 s.
@@ -77,6 +81,7 @@ func New(opt Options) *Reconciler {
 		opt.Observer = nobody{}
 	}
 	r := &Reconciler{Options: opt, complaints: repeat.Filter{Every: repeatAfter, Forget: forgetAfter}}
+	r.lists = registry.NewLists(opt.Registry, opt.RegistryTags)
 	r.Patience = cmp.Or(r.Patience, 1500*time.Millisecond)
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
@@ -106,7 +111,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 	if len(jobs) == 0 {
 		return
 	}
-	g := &group{Reconciler: r, began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
+	g := &group{Reconciler: r, lists: r.lists.Pass(), began: time.Now(), stopping: func() bool { return ctx.Err() != nil }}
 	g.Log = r.Log.With(r.LogFields(ctx)...)
 	g.ctx = context.WithoutCancel(ctx)
 	g.key = jobs[0].Target.Spec.Group()
@@ -157,6 +162,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 		g.failAll(err)
 		return
 	}
+	g.decide(ctx, g.open())
 	if err = g.update(ctx, base); err != nil {
 		g.failAll(err)
 	}
@@ -183,6 +189,9 @@ type group struct {
 	secrets     memo[k8s.SecretRef, map[string][]byte]
 	looks       asked[look, bool]
 	states      asked[commit, builds.State]
+	tagged      asked[tagged, []policy.Tag]
+	listed      asked[listed, []string]
+	lists       *registry.Pass // of the registries' tags
 
 	mu       sync.Mutex
 	messages []message // to send when the results are out
@@ -195,10 +204,12 @@ type deployment struct {
 	guest  bool                                  // it has a say, but no result: see invite
 	job    Job
 	target k8s.Target
-	head   string    // the app's commit, once it is known
-	seen   time.Time // when it was looked up
-	asked  time.Time // when that look-up began
-	want   string    // the tag it asks for
+	head   string        // the app's commit, once it is known
+	seen   time.Time     // when it was looked up
+	asked  time.Time     // when that look-up began
+	want   string        // the tag it asks for
+	choice policy.Choice // where that is from
+	due    time.Time     // when to look again at what it waits for
 	file   *manifest
 	images []patcher.Image // its images in the file
 	behind string          // the first of them that has another tag
@@ -228,7 +239,7 @@ func (g *group) upToDate(d *deployment) {
 	g.well(d, false)
 	g.memory.forget(d.target.Ref)
 	g.Notify.Succeeded(d.target.Key())
-	d.end(upToDate(d.target, d.want), 0)
+	d.end(upToDate(d.target, d.want, d.saying()), 0)
 }
 
 // recovered, deferred in a goroutine, makes a panic the failure of its
@@ -287,18 +298,10 @@ func (g *group) failAll(err error) {
 	g.failTogether(g.open(), g.failing(), g.manifests.String(), err)
 }
 
-// tag makes an image tag of a commit.
-func tag(commit, tagType string) string {
-	if tagType == k8s.TagShort {
-		return commit[:7]
-	}
-	return commit
-}
-
 // succeeded ends the deployments whose changes were pushed, as these commits.
 func (g *group) succeeded(commits []string) {
 	for i, d := range g.written {
-		res := patched(d.target, d.from, d.want, g.DryRun)
+		res := patched(d.target, d.from, d.want, d.saying(), g.DryRun)
 		fields := append(d.about(), zap.String("from", d.from), zap.String("to", d.want),
 			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.target.Spec.Path))
 		if !g.DryRun {

@@ -45,6 +45,9 @@ type Outcome struct {
 	Reason string
 	// Seen is when Result.Head was looked up; zero if that was not reached.
 	Seen time.Time
+	// Due is when to look at it again, where it waits for something that takes its
+	// time; zero: the next pass does.
+	Due time.Time
 	// Behind says that the manifest does not have Head's tag; false if that is
 	// not known.
 	Behind bool
@@ -54,8 +57,8 @@ type Outcome struct {
 // Observer's Began returned for the Deployment, or the group's.
 type Done func(ctx context.Context, i int, o Outcome)
 
-func patched(t k8s.Target, from, to string, dryRun bool) Result {
-	r := result(t, ActionPatched, "success", "patched successfully to version "+to)
+func patched(t k8s.Target, from, to, saying string, dryRun bool) Result {
+	r := result(t, ActionPatched, "success", "patched successfully to version "+saying)
 	if dryRun {
 		r.Message += " (dry run)"
 	}
@@ -63,8 +66,8 @@ func patched(t k8s.Target, from, to string, dryRun bool) Result {
 	return r
 }
 
-func upToDate(t k8s.Target, at string) Result {
-	r := result(t, ActionUpToDate, "success", "is up to date at "+at)
+func upToDate(t k8s.Target, at, saying string) Result {
+	r := result(t, ActionUpToDate, "success", "is up to date at "+saying)
 	r.ToSHA = at
 	return r
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kainlite/gitops-operator/internal/repository"
 	"github.com/kainlite/gitops-operator/k8s"
+	"github.com/kainlite/gitops-operator/policy"
 )
 
 // Workloads lists the tracked Deployments, whoever asked for which.
@@ -24,6 +25,8 @@ type Workloads interface {
 type view struct {
 	targets  []k8s.Target // sorted by namespace and name
 	branches map[branch][]*k8s.Target
+	cycles   map[policy.Workload]error // of promotions
+	observed func(policy.Workload) *policy.Observed
 }
 
 // branch is one of a manifests repository, whatever its URL and Secret.
@@ -34,8 +37,9 @@ type branch struct {
 
 func branchOf(s *k8s.Spec) branch { return branch{s.Manifests.Key(), s.ManifestBranch} }
 
-func newView(targets []k8s.Target) *view {
-	v := &view{targets: targets, branches: map[branch][]*k8s.Target{}}
+func newView(s k8s.Snapshot) *view {
+	v := &view{targets: s.Targets, branches: map[branch][]*k8s.Target{}, cycles: Cycles(s.Targets), observed: s.Observed}
+	targets := s.Targets
 	for i := range targets {
 		t := &targets[i]
 		b := branchOf(t.Spec)
@@ -71,12 +75,13 @@ type views struct {
 	last *view
 }
 
-func (vs *views) of(targets []k8s.Target) *view {
+func (vs *views) of(s k8s.Snapshot) *view {
+	targets := s.Targets
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	v := vs.last
 	if v == nil || len(v.targets) != len(targets) || len(targets) > 0 && &v.targets[0] != &targets[0] {
-		v = newView(targets)
+		v = newView(s)
 		vs.last = v
 	}
 	return v
@@ -92,13 +97,13 @@ func (g *group) look(ctx context.Context) *view {
 		for _, d := range g.deployments {
 			own = append(own, d.target)
 		}
-		return newView(own)
+		return newView(k8s.Snapshot{Targets: own})
 	}
 	s, err := g.Workloads.Deployments(ctx)
 	if err != nil && len(s.Targets) == 0 && g.view != nil {
 		return g.view
 	}
-	return g.views.of(s.Targets)
+	return g.views.of(s)
 }
 
 // reviewAgain is when a Deployment is looked at again that was changed while it
@@ -148,4 +153,18 @@ func (g *group) reviewed(ctx context.Context) bool {
 	b := branch{g.manifests.Key(), g.branch}
 	same := func(a, b *k8s.Target) bool { return a.Ref == b.Ref && a.Spec.Same(b.Spec) }
 	return slices.EqualFunc(now.on(b, files), g.view.on(b, files), same)
+}
+
+// Cycles says which Deployments are promoted from one another in a circle.
+func Cycles(targets []k8s.Target) map[policy.Workload]error {
+	from := map[policy.Workload]policy.Workload{}
+	for _, t := range targets {
+		if t.Spec.Tag != nil && t.Spec.Tag.Unpinned() == policy.Promotion {
+			from[policy.Workload{Namespace: t.Namespace, Name: t.Name}] = t.Spec.Tag.From()
+		}
+	}
+	if len(from) == 0 {
+		return nil
+	}
+	return policy.Cycles(from)
 }

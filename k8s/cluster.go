@@ -49,6 +49,7 @@ type ClusterOptions struct {
 type Cluster struct {
 	log       *zap.Logger
 	http      *http.Client
+	conns     *conns // nil: somebody else dials
 	apps      rest.Interface
 	core      rest.Interface
 	selector  string
@@ -105,7 +106,12 @@ func OpenCluster(opt ClusterOptions) (*Cluster, error) {
 // be called once. As long as the API server cannot be asked, it keeps trying,
 // with growing pauses of at most a minute.
 func (c *Cluster) Run(ctx context.Context) {
-	defer utilnet.CloseIdleConnectionsFor(c.http.Transport) // the client's own method does not find them
+	defer func() {
+		utilnet.CloseIdleConnectionsFor(c.http.Transport) // the client's own method does not find them
+		if c.conns != nil {
+			c.conns.close()
+		}
+	}()
 	defer c.stopLists()
 	c.log.Info("watching Deployments", zap.String("server", c.links.server))
 	logged := klog.NewContext(ctx, debugLogger(c.log))

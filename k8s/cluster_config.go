@@ -52,6 +52,10 @@ func (c *Cluster) connect(config *rest.Config, wrap func(http.RoundTripper) http
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	if config.Dial == nil {
+		c.conns = newConns()
+		config.Dial = c.conns.dial
+	}
 	if wrap != nil {
 		config.Wrap(wrap)
 	}

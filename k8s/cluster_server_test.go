@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/kainlite/gitops-operator/policy"
 	"github.com/kainlite/gitops-operator/test/apiserver"
 )
 
@@ -410,4 +411,38 @@ func TestThousandDeploymentsAreFollowed(t *testing.T) {
 	if snapshot.Targets[500].Version != "1" {
 		t.Error("a snapshot has changed")
 	}
+}
+
+// What others are promoted from is seen as it rolls out, though it carries no
+// annotation itself.
+func TestARolloutIsSeenForPromotion(t *testing.T) {
+	s := apiserver.Start(t)
+	ns := s.Namespace(t, "promote")
+	staging := newBlog(t, ns, "staging", "1")
+	staging.Annotations = nil
+	production := newBlog(t, ns, "production", "1")
+	production.Annotations[Prefix+"tag_from"] = "deployment:" + ns + "/staging"
+	create(t, s, staging, production)
+	c := watchCluster(t, ClusterOptions{Kubeconfig: s.Kubeconfig(t, operator(t, s, ns)), Namespaces: []string{ns}}).ready(t)
+	observed := func() *policy.Observed {
+		snapshot, err := c.Deployments(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return snapshot.Observed(policy.Workload{Namespace: ns, Name: "staging"})
+	}
+	if o := observed(); o == nil || o.ObservedGeneration != 0 || len(o.Images) != 1 || o.Images[0] != "kainlite/blog:1" {
+		t.Fatalf("before anybody has rolled it out: %+v", o)
+	}
+	status := `{"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1, "conditions": [
+		{"type": "Available", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z", "lastUpdateTime": "2026-01-02T03:04:05Z", "reason": "x", "message": "x"}]}}`
+	if _, err := s.Client.AppsV1().Deployments(ns).Patch(t.Context(), "staging", types.StrategicMergePatchType, []byte(status), metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rollout", func() bool {
+		o := observed()
+		return o != nil && o.ObservedGeneration == 1 && o.ReadyToUse == 1 && o.Available != nil && o.Available.LastTransition.Year() == 2026
+	})
+	remove(t, s, ns, "staging")
+	eventually(t, "the end", func() bool { return observed() == nil })
 }

@@ -53,7 +53,7 @@ func (c *Config) Define(fs *Flags) {
 	fs.StringVar(&s.Git.Author.Name, "author-name", envOr("DEFAULT_FROM_NAME", "GitOps Operator"), "commit author; also DEFAULT_FROM_NAME")
 	fs.StringVar(&s.Git.Author.Email, "author-email", envOr("DEFAULT_FROM_EMAIL", "gitops-operator@localhost"), "commit author; also DEFAULT_FROM_EMAIL")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&c.LogFormat, "log-format", "json", "json or console; logs go to standard error")
+	fs.StringVar(&c.LogFormat, "log-format", "json", "json, console or bunyan; logs go to standard error")
 	fs.BoolVar(&s.MetricsPerDeployment, "metrics-per-deployment", false, "metrics for each Deployment too")
 	fs.BoolVar(&s.Events, "events", false, "write Kubernetes Events about the Deployments, for kubectl describe; needs the right to")
 	fs.BoolVar(&s.DryRun, "dry-run", false, "do everything but push")

@@ -45,15 +45,19 @@ type Pass struct {
 type History struct {
 	mu      sync.Mutex
 	entries map[string]Entry // by namespace/name
-	passes  []Pass           // oldest first
+	places  map[string][]reconcile.Place
+	passes  []Pass // oldest first
 	version uint64
 }
 
 // New returns an empty History.
-func New() *History { return &History{entries: map[string]Entry{}} }
+func New() *History {
+	return &History{entries: map[string]Entry{}, places: map[string][]reconcile.Place{}}
+}
 
-// Report takes down a result, of work that was asked for at since.
-func (h *History) Report(t k8s.Target, r reconcile.Result, since time.Time) {
+// Report takes down a result, of work that was asked for at since, and where the
+// tag was found.
+func (h *History) Report(t k8s.Target, r reconcile.Result, since time.Time, places ...reconcile.Place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.entries[t.Key()]
@@ -61,6 +65,9 @@ func (h *History) Report(t k8s.Target, r reconcile.Result, since time.Time) {
 		since = before.Since
 	}
 	e := Entry{Result: r, AppRepository: t.Spec.AppRepository, Since: since, At: time.Now(), Change: before.Change}
+	if places != nil || r.Action != reconcile.ActionPending { // else it was not looked for
+		h.places[t.Key()] = places
+	}
 	if r.Commit != "" {
 		e.Change = Change{Commit: r.Commit, Repository: t.Spec.ManifestRepository, At: e.At}
 	}
@@ -94,6 +101,11 @@ func (h *History) Keep(all []k8s.Target) {
 		}
 	}
 	h.entries = kept
+	for key := range h.places {
+		if _, ok := kept[key]; !ok {
+			delete(h.places, key)
+		}
+	}
 	h.version++
 }
 
@@ -102,6 +114,14 @@ func (h *History) Of(key string) Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.entries[key]
+}
+
+// Places returns where the tag of a Deployment was found; empty while that is not
+// known.
+func (h *History) Places(key string) []reconcile.Place {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.places[key]
 }
 
 // Passes returns the last passes, oldest first.

@@ -155,7 +155,7 @@ func (a *API) deployments(s state) page.Deployments {
 	d := page.Deployments{Starting: shown(s.starting), Stale: shown(s.stale), Deployments: []page.Deployment{}, Untracked: []page.Untracked{}}
 	links := page.Links{}
 	for _, t := range s.snapshot.Targets {
-		d.Deployments = append(d.Deployments, deployment(t, a.operator.History().Of(t.Key()), links))
+		d.Deployments = append(d.Deployments, deployment(t, a.operator.History(), links))
 	}
 	rank := map[string]int{}
 	for i, known := range page.States {
@@ -171,7 +171,8 @@ func (a *API) deployments(s state) page.Deployments {
 // shown is a text as people may see it.
 func shown(s string) string { return text.Printable(mask.Text(s)) }
 
-func deployment(t k8s.Target, e history.Entry, links page.Links) page.Deployment {
+func deployment(t k8s.Target, h *history.History, links page.Links) page.Deployment {
+	e := h.Of(t.Key())
 	d := page.Deployment{
 		Namespace: t.Namespace, Name: t.Name, Image: text.Printable(t.Container), RunningTag: text.Printable(t.Version),
 		ManifestCommit: e.Change.Commit, ManifestCommitURL: links.To(e.Change.Repository, e.Change.Commit),
@@ -182,6 +183,9 @@ func deployment(t k8s.Target, e history.Entry, links page.Links) page.Deployment
 	}
 	for _, name := range t.Unknown() {
 		d.Warnings = append(d.Warnings, "unknown annotation "+shown(name))
+	}
+	for _, p := range h.Places(t.Key()) {
+		d.Places = append(d.Places, page.Place{Path: shown(p.Path), Line: p.Line, Kind: string(p.Kind)})
 	}
 	r := e.Result
 	if r.Action == reconcile.ActionSkipped && !t.Disabled() {

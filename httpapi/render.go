@@ -9,6 +9,7 @@ import (
 	"github.com/kainlite/gitops-operator/internal/text"
 	"github.com/kainlite/gitops-operator/mask"
 	"github.com/kainlite/gitops-operator/operator"
+	"github.com/kainlite/gitops-operator/reconcile"
 )
 
 // status answers with a text table of the tracked Deployments, followed by
@@ -35,9 +36,14 @@ func (a *API) status(w http.ResponseWriter, req *http.Request) {
 		if t.Container != "" {
 			image = t.Container + ":" + t.Version
 		}
-		rows = append(rows, []string{t.Namespace, t.Name, enabled, mask.Value(t.Spec.ObserveBranch), mask.Value(image)})
+		rows = append(rows, []string{t.Namespace, t.Name, enabled, mask.Value(t.Spec.Branches()), mask.Value(image)})
 	}
 	below := operator.Remarks(snapshot)
+	for _, t := range snapshot.Targets {
+		if where := reconcile.Where(a.operator.History().Places(t.Key())); where != "" {
+			below = append(below, mask.Text("tag in: "+t.Key()+": "+where))
+		}
+	}
 	if fault := a.operator.Stale(); fault != "" {
 		below = append([]string{"stale: the newest state could not be read: " + fault}, below...)
 	}

@@ -103,9 +103,9 @@ func pushed(s k8s.Snapshot, push webhook.Push) (targets []k8s.Target, why string
 	for _, t := range s.Targets {
 		switch {
 		case !push.Of(t.Spec.AppRepository):
-		case t.Spec.ObserveBranch != push.Branch:
-			if !slices.Contains(branches, t.Spec.ObserveBranch) {
-				branches = append(branches, t.Spec.ObserveBranch)
+		case t.Spec.AppBranch != push.Branch:
+			if !slices.Contains(branches, t.Spec.AppBranch) {
+				branches = append(branches, t.Spec.AppBranch)
 			}
 		case t.Disabled():
 			disabled++

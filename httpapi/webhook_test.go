@@ -52,7 +52,7 @@ func push(repository, branch string) string {
 // app is a Deployment of an application.
 func app(name, repository, branch, enabled string) k8s.Target {
 	t := target("default", name)
-	t.Spec.AppRepository, t.Spec.ObserveBranch = "git@github.com:"+repository+".git", branch
+	t.Spec.AppRepository, t.Spec.AppBranch = "git@github.com:"+repository+".git", branch
 	t.Spec.ManifestRepository = "git@github.com:kainlite/manifests.git"
 	t.Annotations = map[string]string{k8s.Prefix + "enabled": enabled}
 	return t

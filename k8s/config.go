@@ -11,10 +11,10 @@ type Config struct {
 	Namespace                    string  `json:"namespace"` // the Deployment's own
 	AppRepository                string  `json:"app_repository"`
 	ManifestRepository           string  `json:"manifest_repository"`
-	ImageName                    string  `json:"image_name"`
-	DeploymentPath               string  `json:"deployment_path"`
-	ObserveBranch                string  `json:"observe_branch"` // of both repositories
-	TagType                      string  `json:"tag_type"`       // TagLong, TagShort, or what Target.Invalid complains about
+	ImageName                    string  `json:"image_name"`      // one or more, see parseImages
+	DeploymentPath               string  `json:"deployment_path"` // likewise
+	ObserveBranch                string  `json:"observe_branch"`  // of both repositories, where nothing else is said
+	TagType                      string  `json:"tag_type"`        // TagLong, TagShort, or what Target.Invalid complains about
 	SSHKeyName                   string  `json:"ssh_key_name"`
 	SSHKeyNamespace              string  `json:"ssh_key_namespace"`
 	NotificationsSecretName      *string `json:"notifications_secret_name"`
@@ -25,6 +25,10 @@ type Config struct {
 	GitHubTokenSecretName        *string `json:"github_token_secret_name"`
 	GitHubTokenSecretNamespace   *string `json:"github_token_secret_namespace"`
 	TagConfig
+	TagPath            string `json:"tag_path,omitempty"` // one path expression a line
+	PinDigest          bool   `json:"pin_digest,omitempty"`
+	AppBranchName      string `json:"app_branch,omitempty"`      // instead of ObserveBranch
+	ManifestBranchName string `json:"manifest_branch,omitempty"` // instead of ObserveBranch
 }
 
 // SSHKey names the Secret with the key for both repositories.
@@ -96,6 +100,10 @@ func parseConfig(namespace string, annotations map[string]string) Config {
 		GitHubTokenSecretName:        optional("github_token_secret_name"),
 		GitHubTokenSecretNamespace:   optional("github_token_secret_namespace"),
 		TagConfig:                    parseTagConfig(annotations),
+		TagPath:                      value(annotations, "tag_path"),
+		PinDigest:                    value(annotations, "pin_digest") == "true",
+		AppBranchName:                value(annotations, "app_branch"),
+		ManifestBranchName:           value(annotations, "manifest_branch"),
 	}
 }
 

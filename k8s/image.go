@@ -10,18 +10,20 @@ import (
 
 const noTag = "latest"
 
-// running returns image and tag of the container that imageName names, else of
-// the first container. It is for display: what is changed in git is decided
-// there.
+// running returns image and tag of the container that imageName names (of several
+// names, the first that names one), else of the first container. It is for
+// display: what is changed in git is decided there.
 func running(pod corev1.PodSpec, imageName string) (image, tag string) {
 	var images []string
 	for _, c := range slices.Concat(pod.Containers, pod.InitContainers) {
 		images = append(images, c.Image)
 	}
 	// The exact name first: a sidecar may have the same path in another registry.
-	for _, same := range []func(a, b string) bool{sameName, samePath} {
-		if i := slices.IndexFunc(images, func(image string) bool { return same(imageName, image) }); i >= 0 {
-			return splitImage(images[i])
+	for _, imageName := range values(imageName) {
+		for _, same := range []func(a, b string) bool{sameName, samePath} {
+			if i := slices.IndexFunc(images, func(image string) bool { return same(imageName, image) }); i >= 0 {
+				return splitImage(images[i])
+			}
 		}
 	}
 	if len(pod.Containers) == 0 {

@@ -21,8 +21,10 @@ type Spec struct {
 
 	App, Manifests            repository.URL
 	AppBranch, ManifestBranch string
-	Path                      string // in the manifests repository, canonical
-	Image                     patcher.Name
+	Files                     []string        // in the manifests repository, canonical, each once
+	Image                     patcher.Name    // the first of image_name
+	Request                   patcher.Request // what is looked for in each of the files
+	RequestKey                string          // the Request's
 	Tag                       *policy.Policy
 
 	invalid error
@@ -72,6 +74,9 @@ func (s *Spec) checkWords(annotations map[string]string) (faults []string) {
 	if v := value(annotations, "tag_type"); v != "" && v != TagLong && v != TagShort {
 		faults = append(faults, fmt.Sprintf("%stag_type is %.100q: set it to %q or %q", Prefix, mask.Value(v), TagLong, TagShort))
 	}
+	if v := value(annotations, "pin_digest"); v != "" && v != "true" && v != "false" {
+		faults = append(faults, fmt.Sprintf(`%spin_digest is %.100q: set it to "true" or "false"`, Prefix, mask.Value(v)))
+	}
 	for _, secret := range secrets {
 		if v := value(annotations, secret+"_name"); v != "" && !dnsName(v, 253, true) {
 			faults = append(faults, fmt.Sprintf("%s%s_name is %+.100q, and no Secret can have that name: use lower-case letters, digits, '-' and '.'", Prefix, secret, mask.Value(v)))
@@ -106,29 +111,46 @@ func (s *Spec) parse() (faults []string) {
 		s.App, err = repository.Parse(s.AppRepository)
 		fault("app_repository", err)
 	}
-	if s.App.Key() != "" && s.App.Same(s.Manifests) {
+	for _, b := range []struct {
+		name, value string
+		all         []*string
+	}{
+		{"observe_branch", s.ObserveBranch, []*string{&s.AppBranch, &s.ManifestBranch}},
+		{"app_branch", s.AppBranchName, []*string{&s.AppBranch}},
+		{"manifest_branch", s.ManifestBranchName, []*string{&s.ManifestBranch}},
+	} {
+		if b.value == "" || !plain(b.name, b.value) {
+			continue
+		}
+		if err = repository.CheckBranch(b.value); err == nil {
+			for _, branch := range b.all {
+				*branch = b.value
+			}
+		}
+		fault(b.name, err)
+	}
+	if s.App.Key() != "" && s.App.Same(s.Manifests) && s.AppBranch == s.ManifestBranch {
 		faults = append(faults, fmt.Sprintf("%sapp_repository and manifest_repository are both %s: each update would be a new commit that calls for another", Prefix, s.App))
 	}
-	if plain("observe_branch", s.ObserveBranch) {
-		if err = repository.CheckBranch(s.ObserveBranch); err == nil {
-			s.AppBranch, s.ManifestBranch = s.ObserveBranch, s.ObserveBranch
-		}
-		fault("observe_branch", err)
-	}
 	if plain("deployment_path", s.DeploymentPath) {
-		s.Path, err = repository.CheckPath(s.DeploymentPath)
+		s.Files, err = parseFiles(s.DeploymentPath)
 		fault("deployment_path", err)
 	}
+	host, noHost := "", error(nil)
+	if s.RegistryURL != nil {
+		host, noHost = registryHost(*s.RegistryURL)
+	}
 	if plain("image_name", s.ImageName) {
-		s.Image, err = patcher.ParseName(s.ImageName, s.RegistryURL == nil)
+		s.Request.Images, err = parseImages(s.ImageName, s.RegistryURL == nil, host)
 		fault("image_name", err)
 	}
-	if s.RegistryURL != nil {
-		host, err := registryHost(*s.RegistryURL)
-		fault("registry_secret_url", err)
-		if err == nil {
-			s.Image = s.Image.Or(host)
-		}
+	if s.TagPath != "" && plain("tag_path", s.TagPath) {
+		s.Request.Paths, err = parsePaths(s.TagPath)
+		fault("tag_path", err)
+	}
+	fault("registry_secret_url", noHost)
+	if s.Request.Pin = s.PinDigest; len(s.Request.Images) > 0 {
+		s.Image, s.RequestKey = s.Request.Images[0], s.Request.Key()
 	}
 	return faults
 }

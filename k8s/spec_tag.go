@@ -64,17 +64,6 @@ func (s *Spec) parseTag(self Ref) (faults []string) {
 	return faults
 }
 
-// Repository returns the image as its registry is asked for its tags:
-// registry_secret_url names the registry of an image that names none.
-func (s *Spec) Repository() string {
-	name := s.Image.String()
-	first, _, more := strings.Cut(name, "/")
-	if s.RegistryURL == nil || more && (strings.ContainsAny(first, ".:") || first == "localhost") {
-		return name
-	}
-	host, err := registryHost(*s.RegistryURL)
-	if err != nil {
-		return name
-	}
-	return host + "/" + name
-}
+// Repository returns the image, of several the first, as its registry is asked for
+// its tags.
+func (s *Spec) Repository() string { return s.References()[0] }

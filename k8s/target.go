@@ -44,7 +44,7 @@ var required = []string{
 }
 
 var optional = []string{
-	"observe_branch", "tag_type",
+	"observe_branch", "app_branch", "manifest_branch", "tag_type", "tag_path", "pin_digest",
 	"tag_from", "version", "tag_pattern", "tag_order", "tag_format", "soak", "pin",
 	"notifications_secret_name", "notifications_secret_namespace",
 	"registry_secret_url", "registry_secret_name", "registry_secret_namespace",

@@ -55,7 +55,7 @@ func TestRequiredAnnotationsMakeATarget(t *testing.T) {
 	got := mustTrack(t, deployment(annotations, "kainlite/blog:3c0a88249f"))
 	spec := got.Spec
 	if spec.App.String() != "git@github.com:kainlite/blog.git" || spec.Manifests.Key() != "github.com/kainlite/manifests" || spec.AppBranch != "master" ||
-		spec.ManifestBranch != "master" || spec.Path != "apps/blog.yaml" || spec.Image.String() != "kainlite/blog" {
+		spec.ManifestBranch != "master" || len(spec.Files) != 1 || spec.Files[0] != "apps/blog.yaml" || spec.Image.String() != "kainlite/blog" {
 		t.Errorf("parsed as %+v", spec)
 	}
 	got.Spec = &Spec{Config: spec.Config}
@@ -210,6 +210,18 @@ func TestInvalidValuesAreTrackedAndExplained(t *testing.T) {
 		{[]string{"deployment_path", "../x"}, true, `gitops.operator.deployment_path: path "../x" leaves the repository`},
 		{[]string{"app_repository", "git@GitHub.com:kainlite/manifests"}, true,
 			"gitops.operator.app_repository and manifest_repository are both git@GitHub.com:kainlite/manifests: each update would be a new commit that calls for another"},
+		{[]string{"app_repository", "git@github.com:kainlite/manifests.git", "app_branch", "main"}, true, ""}, // its commits do not call for others
+		{[]string{"deployment_path", "a.yaml,\n ../b.yaml"}, true, `gitops.operator.deployment_path: path "../b.yaml" leaves the repository`},
+		{[]string{"deployment_path", " ,\n"}, true, `gitops.operator.deployment_path: path is empty`},
+		{[]string{"deployment_path", strings.Repeat("a,", 101)}, true, `gitops.operator.deployment_path: it has 101 values, more than 100: divide them among several Deployments`},
+		{[]string{"image_name", "kainlite/a, kainlite/b:1"}, true, `gitops.operator.image_name: the image name "kainlite/b:1" has a tag: remove :1`},
+		{[]string{"tag_path", ".a\n.b | load(\"x\")"}, true, `gitops.operator.tag_path: the path expression ".b | load(\"x\")" has "load", which is not allowed: use keys, indexes, [], select(.KEY == VALUE) and pipes`},
+		{[]string{"tag_path", ".a\n$__loc__"}, true, `gitops.operator.tag_path: the path expression "$__loc__" has "$", which is not allowed: use keys, indexes, [], select(.KEY == VALUE) and pipes`},
+		{[]string{"tag_path", strings.Repeat(".a\n", 101)}, true, `gitops.operator.tag_path: it has 101 values, more than 100: divide them among several Deployments`},
+		{[]string{"pin_digest", "yes"}, true, `gitops.operator.pin_digest is "yes": set it to "true" or "false"`},
+		{[]string{"pin_digest", "false"}, true, ""},
+		{[]string{"app_branch", "a..b", "manifest_branch", "-x"}, true, `gitops.operator.app_branch: branch name "a..b" contains ".."; gitops.operator.manifest_branch: branch name "-x" begins with a hyphen`},
+		{[]string{"app_branch", "https://me:hunter2@x"}, true, "gitops.operator.app_branch looks as if it held a password or a token: remove it"},
 		{[]string{"registry_secret_url", "https://me:hunter2@ghcr.io"}, true,
 			"gitops.operator.registry_secret_url: it is no address of a registry: use https://HOST/ or HOST:PORT, without user or password"},
 		{[]string{"observe_branch", "https://me:hunter2@x", "image_name", "https://me:hunter2@ghcr.io/x"}, true,
@@ -438,7 +450,7 @@ func TestGroupIsOfTheCanonicalRepository(t *testing.T) {
 	}
 	for _, changes := range [][]string{
 		{"manifest_repository", "git@gitlab.com:kainlite/manifests.git"}, {"manifest_repository", "ssh://git@github.com:2222/kainlite/manifests.git"}, {"manifest_repository", "nonsense"},
-		{"observe_branch", "main"}, {"ssh_key_name", "other"}, {"ssh_key_namespace", "web"},
+		{"observe_branch", "main"}, {"manifest_branch", "main"}, {"ssh_key_name", "other"}, {"ssh_key_namespace", "web"},
 	} {
 		if group(changes...) == one {
 			t.Errorf("%s: the same group", changes)
@@ -466,5 +478,48 @@ func TestRegistryHost(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "pw") {
 			t.Errorf("%q: the error repeats it: %v", url, err)
 		}
+	}
+}
+
+// Several values are separated by commas or new lines; each counts once.
+func TestListsOfImagesAndFiles(t *testing.T) {
+	s := ParseSpec(Ref{Namespace: "web", Name: "blog"}, blog(
+		"image_name", " kainlite/blog,ghcr.io/kainlite/worker\r\n\nkainlite/blog ", "deployment_path", "./a.yaml\nb/../a.yaml, c/kustomization.yaml ",
+		"tag_path", "\n.a.b\n.c[0]\n", "pin_digest", " true ", "app_branch", "main", "manifest_branch", "prod", "registry_secret_url", "https://registry.example:5000/v2/",
+	))
+	if s.Invalid() != nil {
+		t.Fatal(s.Invalid())
+	}
+	if got := strings.Join(s.Files, " "); got != "a.yaml c/kustomization.yaml" {
+		t.Errorf("files %s", got)
+	}
+	if got := s.Images(); got != "kainlite/blog, ghcr.io/kainlite/worker" || s.Image.String() != "kainlite/blog" {
+		t.Errorf("images %s, the first %s", got, s.Image)
+	}
+	if got := strings.Join(s.References()[:2], " "); got != "registry.example:5000/kainlite/blog ghcr.io/kainlite/worker" || s.Repository() != "registry.example:5000/kainlite/blog" {
+		t.Errorf("references %s", got)
+	}
+	if len(s.Request.Paths) != 2 || s.Request.Paths[1].String() != ".c[0]" || !s.Request.Pin || s.RequestKey != s.Request.Key() {
+		t.Errorf("%+v", s.Request)
+	}
+	if s.AppBranch != "main" || s.ManifestBranch != "prod" || s.Branches() != "main -> prod" {
+		t.Errorf("branches %s", s.Branches())
+	}
+	config, err := json.Marshal(s.Config)
+	if want := `"tag_path":".a.b\n.c[0]","pin_digest":true,"app_branch":"main","manifest_branch":"prod"`; err != nil || !strings.Contains(string(config), want) {
+		t.Errorf("%s, %v", config, err)
+	}
+	for changes, want := range map[[2]string]string{{}: "master", {"app_branch", "main"}: "main -> master", {"manifest_branch", "master"}: "master", {"observe_branch", "main"}: "main", {"observe_branch", "a..b"}: "a..b"} {
+		if got := ParseSpec(Ref{Namespace: "web", Name: "blog"}, blog(changes[0], changes[1])).Branches(); got != want {
+			t.Errorf("%s: %s, want %s", changes, got, want)
+		}
+	}
+}
+
+// Of several images, the container of the first one that there is, is shown.
+func TestContainerOfSeveralImages(t *testing.T) {
+	got := mustTrack(t, deployment(blog("image_name", "kainlite/none,kainlite/worker, kainlite/blog"), "kainlite/blog:1", "kainlite/worker:2"))
+	if got.Container != "kainlite/worker" || got.Version != "2" {
+		t.Errorf("got %s:%s", got.Container, got.Version)
 	}
 }

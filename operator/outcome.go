@@ -24,7 +24,7 @@ func (r recorder) record(ctx context.Context, o reconcile.Outcome, asked time.Ti
 	if o.Again == 0 {
 		r.metrics.Reconciled(o.Result.Action)
 	}
-	r.history.Report(o.Target, o.Result, asked)
+	r.history.Report(o.Target, o.Result, asked, o.Places...)
 	if o.Begin.IsZero() { // nothing was done: it was disabled, or has changed
 		return
 	}

@@ -44,6 +44,29 @@ type Deployment struct {
 	ManifestCommitURL string    `json:"manifest_commit_url,omitempty"`
 	ChangedAt         time.Time `json:"changed_at,omitzero"` // when it was pushed
 	Warnings          []string  `json:"warnings,omitempty"`
+	Places            []Place   `json:"places,omitempty"` // of the tag in the manifests repository
+}
+
+// Place is where a tag is.
+type Place struct {
+	Path string `json:"path"` // of the file
+	Line int    `json:"line"`
+	Kind string `json:"kind"` // as docs/targets.md calls it
+}
+
+// maxPlaces bounds the places in a row.
+const maxPlaces = 8
+
+// Where tells of the places; page.js does it too.
+func (d Deployment) Where() string {
+	var all []string
+	for _, p := range d.Places[:min(len(d.Places), maxPlaces)] {
+		all = append(all, fmt.Sprintf("%s at %s:%d", p.Kind, p.Path, p.Line))
+	}
+	if more := len(d.Places) - maxPlaces; more > 0 {
+		all = append(all, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(all, ", ")
 }
 
 // Untracked is a Deployment that cannot be tracked.

@@ -65,6 +65,10 @@ function fill(row, d) {
   setText(part("message"), d.message || "");
   setText(part("warnings"), (d.warnings || []).join("; "));
   part("warnings").hidden = !d.warnings;
+  const places = (d.places || []).map(p => `${p.kind} at ${p.path}:${p.line}`);
+  if (places.length > 8) places.splice(8, places.length, `${places.length - 8} more`);
+  setText(part("where"), places.join(", "));
+  part("where").hidden = !places.length;
   link("app", "app", d.app_commit, d.app_commit_url);
   link("manifest", "pushed", d.manifest_commit, d.manifest_commit_url);
   part("changed").hidden = !d.changed_at;

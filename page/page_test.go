@@ -212,7 +212,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 	now := time.Now()
 	all, err := json.Marshal([]any{
-		Deployments{"x", "x", []Deployment{{"x", "x", "x", "x", "x", "x", "x", "x", now, 1, "x", "x", "x", "x", now, []string{"x"}}}, []Untracked{{"x", "x", "x"}}},
+		Deployments{"x", "x", []Deployment{{"x", "x", "x", "x", "x", "x", "x", "x", now, 1, "x", "x", "x", "x", now, []string{"x"}, []Place{{"x", 1, "x"}}}}, []Untracked{{"x", "x", "x"}}},
 		Passes{[]Pass{{StartedAt: now}}},
 	})
 	if err != nil {

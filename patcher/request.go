@@ -82,22 +82,27 @@ func (f *File) Places(r Request) ([]Place, error) {
 		return nil, err
 	}
 	places := make([]Place, len(targets))
-	for i, t := range targets {
-		p := Place{Kind: t.kind, Image: t.image, Tag: t.has.Tag, Digest: t.has.Digest, Line: t.line(), Offset: t.offset()}
-		if p.Name = t.is().name(); p.Name != "" {
-			p.Ref = p.Name
-			if p.Tag != "" {
-				p.Ref += ":" + p.Tag
-			}
-			if p.Digest != "" {
-				p.Ref += "@" + p.Digest
-			}
-		}
-		// What is as it should be would get the same bytes again.
-		p.unread, p.only = t.has.Tag != "" && len(t.edits(t.has, r.Pin, false)) > 0, t.only
-		places[i] = p
+	for i := range targets {
+		places[i] = targets[i].place(r.Pin)
 	}
 	return places, nil
+}
+
+// place tells of the target.
+func (t *target) place(pin bool) Place {
+	p := Place{Kind: t.kind, Image: t.image, Tag: t.has.Tag, Digest: t.has.Digest, Line: t.line(), Offset: t.offset()}
+	if p.Name = t.is().name(); p.Name != "" {
+		p.Ref = p.Name
+		if p.Tag != "" {
+			p.Ref += ":" + p.Tag
+		}
+		if p.Digest != "" {
+			p.Ref += "@" + p.Digest
+		}
+	}
+	// What is as it should be would get the same bytes again.
+	p.unread, p.only = t.has.Tag != "" && len(t.edits(t.has, pin, false)) > 0, t.only
+	return p
 }
 
 // Has reports whether n is the image of a place in the file. Whether it can be

@@ -40,12 +40,22 @@ func (s *Series) Edit(r Request, v Version) (from Version, changes bool, err err
 	if err := r.check(v); err != nil {
 		return Version{}, false, err
 	}
+	return s.EditEach(r, func(Place) Version { return v })
+}
+
+// EditEach is Edit where the places do not all get the same version: several
+// images with the same tag have digests of their own.
+func (s *Series) EditEach(r Request, of func(Place) Version) (from Version, changes bool, err error) {
 	targets, err := s.file.targets(r)
 	if err != nil {
 		return Version{}, false, err
 	}
 	var step []edit
 	for _, t := range targets {
+		v := of(t.place(r.Pin))
+		if err := r.check(v); err != nil {
+			return Version{}, false, err
+		}
 		edits, had := s.missing(&t, v, r.Pin)
 		if len(step) == 0 && len(edits) > 0 {
 			from = had

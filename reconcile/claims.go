@@ -39,56 +39,53 @@ func (g *group) invite() {
 		open[d.target.Ref] = true
 	}
 	for _, t := range g.view.on(branch{g.manifests.Key(), g.branch}, paths) {
-		if open[t.Ref] || t.Spec.Image.String() == "" {
+		if open[t.Ref] || t.Spec.RequestKey == "" {
 			continue
 		}
 		if !t.Spec.Holds() && (t.Invalid() != nil || g.Policy.Allow(t.Namespace, t.Spec.SSHKey()) != nil) {
 			continue // it can change nothing
 		}
-		f := files[t.Spec.Path]
-		f.guests = append(f.guests, &deployment{group: g, guest: true, target: *t, file: f})
+		d := &deployment{group: g, guest: true, target: *t}
+		for _, path := range t.Spec.Files {
+			if f := files[path]; f != nil {
+				s := &spot{deployment: d, file: f}
+				f.guests, d.spots = append(f.guests, s), append(d.spots, s)
+			}
+		}
 	}
 }
 
 // share finds out who shares an image with whom.
 func (g *group) share() (contested []*deployment) {
+	known := map[*deployment]bool{}
 	for _, f := range g.files {
-		f.places = map[int][]*deployment{}
-		if f.known.Err != nil || len(f.deployments)+len(f.guests) < 2 {
+		f.places = map[int][]claim{}
+		if f.known.Err != nil || len(f.spots)+len(f.guests) < 2 {
 			continue
 		}
-		for _, d := range f.deployments {
-			if !d.ended {
-				for _, i := range d.images {
-					f.places[i.Offset] = append(f.places[i.Offset], d)
+		for _, s := range f.spots {
+			if !s.ended {
+				for _, p := range s.places {
+					f.places[p.Offset] = append(f.places[p.Offset], claim{s.deployment, p})
 				}
 			}
 		}
-		for _, d := range f.guests {
-			d.images = f.known.find(d.target.Spec.Image).images
-			shares := false
-			for _, i := range d.images {
-				if at := f.places[i.Offset]; at != nil {
-					f.places[i.Offset], shares = append(at, d), true
+		for _, s := range f.guests {
+			s.places = f.known.find(s.target.Spec.RequestKey).places
+			for _, p := range s.places {
+				at := f.places[p.Offset]
+				if at == nil {
+					continue
 				}
-			}
-			if shares {
-				contested = append(contested, d)
+				f.places[p.Offset] = append(at, claim{s.deployment, p})
+				if !known[s.deployment] {
+					known[s.deployment] = true
+					contested = append(contested, s.deployment)
+				}
 			}
 		}
 	}
 	return contested
-}
-
-// sharing returns those who share an image with a deployment, itself included.
-func (d *deployment) sharing(yield func(*deployment) bool) {
-	for _, i := range d.images {
-		for _, other := range d.file.places[i.Offset] {
-			if !yield(other) {
-				return
-			}
-		}
-	}
 }
 
 // judge ends the deployments that want another tag for an image than somebody
@@ -101,12 +98,14 @@ func (g *group) judge(ctx context.Context) {
 	for _, f := range g.files {
 		for _, claimants := range f.places {
 			var first []*deployment // the first of each tag that is wanted
-			for _, d := range claimants {
+			for _, c := range claimants {
+				d := c.deployment
 				if d.want != "" && !slices.ContainsFunc(first, func(o *deployment) bool { return o.want == d.want }) {
 					first = append(first, d)
 				}
 			}
-			for _, d := range claimants {
+			for _, c := range claimants {
+				d := c.deployment
 				i := slices.IndexFunc(first, func(o *deployment) bool { return o.want != d.want })
 				if i < 0 || d.guest || d.want == "" {
 					continue
@@ -119,8 +118,9 @@ func (g *group) judge(ctx context.Context) {
 	}
 	for _, d := range g.open() {
 		if r := rivals[d]; r != nil {
-			g.fail(d, g.inFile(d, fmt.Errorf("image %s is also claimed by deployment %s, which wants tag %s where this one wants %s: give each a file or an image of its own",
-				d.target.Spec.Image, r.target.Key(), r.want, d.want)))
+			f, image := d.shared(r)
+			g.fail(d, g.inFile(d, f, fmt.Errorf("image %s is also claimed by deployment %s, which wants tag %s where this one wants %s: give each a file or an image of its own",
+				image, r.target.Key(), r.want, d.want)))
 		}
 	}
 }
@@ -237,7 +237,7 @@ func (g *group) ask(ctx context.Context, guests map[app]*deployment) {
 // to stay as it is.
 func (g *group) hold() {
 	for _, d := range g.open() {
-		if d.behind == "" {
+		if d.behind == nil {
 			continue
 		}
 		for other := range d.sharing {
@@ -246,8 +246,9 @@ func (g *group) hold() {
 				if !other.target.Disabled() {
 					why = "neither enabled nor disabled (its gitops.operator.enabled is invalid)"
 				}
-				g.fail(d, g.inFile(d, fmt.Errorf("image %s is also that of deployment %s, which is %s: the tag stays as it is; enable that one, or give each a file or an image of its own",
-					d.target.Spec.Image, other.target.Key(), why)))
+				f, image := d.shared(other)
+				g.fail(d, g.inFile(d, f, fmt.Errorf("image %s is also that of deployment %s, which is %s: the tag stays as it is; enable that one, or give each a file or an image of its own",
+					image, other.target.Key(), why)))
 				break
 			}
 		}
@@ -260,8 +261,8 @@ func witnesses(behind []*deployment) []*deployment {
 	var list []*deployment
 	for _, d := range behind {
 		for other := range d.sharing {
-			if other.guest && other.behind == "" && other.want == d.want {
-				other.behind = d.behind
+			if other.guest && other.behind == nil && other.want == d.want {
+				other.behind = other.images(false)
 				list = append(list, other)
 			}
 		}

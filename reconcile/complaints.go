@@ -47,13 +47,16 @@ func (g *group) failing() string {
 	return "manifests " + g.deployments[0].target.Spec.Group()
 }
 func (g *group) appFailing(ds []*deployment) string {
-	return "application " + strings.Join([]string{ds[0].target.Spec.App.String(), g.branch, g.identity.ID()}, "\x00")
+	return "application " + strings.Join([]string{ds[0].target.Spec.App.String(), ds[0].target.Spec.AppBranch, g.identity.ID()}, "\x00")
 }
+
+// remote is a repository's branch, for people.
+type remote struct{ repository, branch string }
 
 // failTogether ends deployments with a failure that they have in common: each
 // gets its result, but there is one log line, and one notification for each
 // webhook.
-func (g *group) failTogether(ds []*deployment, about, repository string, err error) {
+func (g *group) failTogether(ds []*deployment, about string, of remote, err error) {
 	if len(ds) <= 1 || g.stopping() {
 		for _, d := range ds {
 			g.fail(d, err)
@@ -62,7 +65,7 @@ func (g *group) failTogether(ds []*deployment, about, repository string, err err
 	}
 	text := fmt.Sprintf("%d Deployments failed: %s", len(ds), err)
 	g.complain(g.Log, zapcore.WarnLevel, about, repeat.Constant(err.Error()), text,
-		zap.String("repository", repository), zap.String("branch", g.branch), zap.Int("deployments", len(ds)), zap.Error(err))
+		zap.String("repository", of.repository), zap.String("branch", of.branch), zap.Int("deployments", len(ds)), zap.Error(err))
 	told := map[k8s.SecretRef][]*deployment{}
 	for _, d := range ds {
 		ref, wanted := d.target.Spec.NotificationsSecret()
@@ -107,13 +110,13 @@ func names(ds []*deployment) string {
 }
 
 // worksAgain says once that what deployments have in common has stopped failing.
-func (g *group) worksAgain(ds []*deployment, about, repository string) {
+func (g *group) worksAgain(ds []*deployment, about string, of remote) {
 	since, was := g.complaints.Over(about)
 	if !was {
 		return
 	}
-	g.Log.Info(fmt.Sprintf("%s branch %s works again after %s", repository, g.branch, time.Since(since).Round(time.Second)),
-		zap.String("repository", repository), zap.String("branch", g.branch))
+	g.Log.Info(fmt.Sprintf("%s branch %s works again after %s", of.repository, of.branch, time.Since(since).Round(time.Second)),
+		zap.String("repository", of.repository), zap.String("branch", of.branch))
 	for _, d := range ds {
 		if ref, wanted := d.target.Spec.NotificationsSecret(); wanted {
 			g.Notify.Succeeded(about + "\x00" + ref.String())

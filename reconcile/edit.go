@@ -10,33 +10,36 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.uber.org/zap"
+
 	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/patcher"
 )
 
 // manifest is one file of the manifests repository in a pass.
 type manifest struct {
-	path        string
-	deployments []*deployment         // whose image it has
-	guests      []*deployment         // others, who have a say in it
-	places      map[int][]*deployment // who claims the image at an offset, where that is more than one
-	known       *file
-	content     []byte // nil until somebody needs it
+	path    string
+	spots   []*spot                    // of the deployments that are written in it
+	guests  []*spot                    // others, who have a say in it
+	unknown map[string]patcher.Request // what was not looked for in it yet
+	places  map[int][]claim            // who claims the place at an offset
+	known   *file
+	content []byte // nil until somebody needs it
 
 	series *patcher.Series // the edits, once they are verified
 	after  *file           // what is known of the file with them
 	edited chan struct{}   // closed when the edits are done, or have failed
 }
 
-// changing returns the deployments that have something to change in the file.
-func (f *manifest) changing() []*deployment {
-	var ds []*deployment
-	for _, d := range f.deployments {
-		if !d.ended && d.behind != "" {
-			ds = append(ds, d)
+// changing returns where the file is to be changed.
+func (f *manifest) changing() []*spot {
+	var ss []*spot
+	for _, s := range f.spots {
+		if !s.ended && s.behind != nil && s.lacks() {
+			ss = append(ss, s)
 		}
 	}
-	return ds
+	return ss
 }
 
 // load reads the contents of the files that are to be changed.
@@ -56,38 +59,21 @@ func (g *group) load(ctx context.Context) error {
 func (g *group) changes() iter.Seq[gitcli.Change] {
 	return func(yield func(gitcli.Change) bool) {
 		g.written = nil
-		var todo []*manifest
-		for _, f := range g.files {
-			if len(f.changing()) > 0 {
-				f.edited = make(chan struct{})
-				todo = append(todo, f)
-			}
-		}
-		var next atomic.Int64
-		var editors sync.WaitGroup
-		defer editors.Wait()
-		defer next.Store(int64(len(todo)))
-		for range min(runtime.GOMAXPROCS(0), len(todo)) {
-			editors.Go(func() {
-				for i := next.Add(1); i <= int64(len(todo)); i = next.Add(1) {
-					g.edit(todo[i-1])
-				}
-			})
-		}
+		todo := g.settle()
+		wait := g.editAll(todo)
+		defer wait()
 		for _, d := range g.open() {
-			if d.behind == "" {
+			if d.behind == nil {
 				continue
 			}
-			<-d.file.edited
-			switch {
-			case d.ended: // its editor panicked
-			case d.err != nil:
-				g.fail(d, g.inFile(d, d.err))
-			case d.step > 0:
-				change := gitcli.Change{
-					Message: d.message(),
-					Files:   []gitcli.File{{Path: d.target.Spec.Path, Mode: d.file.known.Mode, Content: d.file.series.Content(d.step)}},
+			for _, s := range d.spots {
+				if s.file.edited != nil {
+					<-s.file.edited
 				}
+			}
+			if s := d.broken(); s != nil {
+				g.fail(d, g.inFile(d, s.file, s.err))
+			} else if change := d.change(); len(change.Files) > 0 {
 				g.written = append(g.written, d)
 				if !yield(change) {
 					return
@@ -97,44 +83,136 @@ func (g *group) changes() iter.Seq[gitcli.Change] {
 	}
 }
 
+// settle edits the files of the deployments that change several, until each of
+// them can be changed in all of its files, or has failed and is changed in none.
+// It returns the files that are left.
+func (g *group) settle() (rest []*manifest) {
+	linked := map[*manifest]bool{}
+	for _, d := range g.open() {
+		if d.behind != nil && len(d.spots) > 1 {
+			for _, s := range d.spots {
+				linked[s.file] = true
+			}
+		}
+	}
+	var todo []*manifest
+	for _, f := range g.files {
+		f.edited = nil
+		switch {
+		case len(f.changing()) == 0:
+		case linked[f]:
+			todo = append(todo, f)
+		default:
+			rest = append(rest, f)
+		}
+	}
+	for len(todo) > 0 {
+		g.editAll(todo)()
+		again := map[*manifest]bool{}
+		for _, d := range g.open() {
+			if d.behind == nil || len(d.spots) < 2 {
+				continue
+			}
+			if s := d.broken(); s != nil {
+				g.fail(d, g.inFile(d, s.file, s.err))
+				for _, other := range d.spots {
+					again[other.file] = again[other.file] || other.steps > 0
+				}
+			}
+		}
+		todo = slices.DeleteFunc(todo, func(f *manifest) bool { return !again[f] })
+	}
+	return rest
+}
+
+// editAll edits files in the background, as many at once as there are processors.
+// The function that it returns stops it, and waits for what has begun.
+func (g *group) editAll(todo []*manifest) (wait func()) {
+	for _, f := range todo {
+		f.edited = make(chan struct{})
+	}
+	var next atomic.Int64
+	var editors sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(todo)) {
+		editors.Go(func() {
+			for i := next.Add(1); i <= int64(len(todo)); i = next.Add(1) {
+				g.edit(todo[i-1])
+			}
+		})
+	}
+	return editors.Wait
+}
+
+// change is the deployment's commit.
+func (d *deployment) change() gitcli.Change {
+	c := gitcli.Change{}
+	for _, s := range d.spots {
+		if s.steps == 0 {
+			continue
+		}
+		if c.Files == nil {
+			d.from = s.from
+		}
+		c.Files = append(c.Files, gitcli.File{Path: s.file.path, Mode: s.file.known.Mode, Content: s.file.series.Content(s.steps)})
+	}
+	if c.Files != nil {
+		c.Message = d.message()
+	}
+	return c
+}
+
+// recoverSpots, deferred, makes a panic the failure of those who are written in a
+// file.
+func (g *group) recoverSpots(ss []*spot) {
+	if v := recover(); v != nil {
+		g.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+		for _, s := range ss {
+			s.err = fmt.Errorf("internal error, please report it: %v", v)
+		}
+	}
+}
+
 // edit makes the changes to one file. Where they cannot be verified together,
 // those go that cannot be verified alone.
 func (g *group) edit(f *manifest) {
-	ds := f.changing()
+	ss := f.changing()
 	defer close(f.edited)
-	defer g.recovered(ds...)
-	parsed, err := patcher.Parse(f.content)
-	if err == nil {
-		err = f.edit(parsed, ds)
+	defer g.recoverSpots(ss)
+	for _, s := range f.spots {
+		s.steps, s.err = 0, nil
 	}
-	if err != nil && len(ds) > 1 && parsed != nil {
-		ds = slices.DeleteFunc(ds, func(d *deployment) bool {
-			_, d.err = parsed.SetTag(d.target.Spec.Image, d.want)
-			return d.err != nil
+	f.series, f.after = nil, nil
+	parsed, err := patcher.ParseFile(f.path, f.content)
+	if err == nil {
+		err = f.edit(parsed, ss)
+	}
+	if err != nil && len(ss) > 1 && parsed != nil {
+		ss = slices.DeleteFunc(ss, func(s *spot) bool {
+			alone := parsed.Series()
+			if _, _, s.err = alone.EditEach(s.target.Spec.Request, s.version); s.err == nil {
+				_, s.err = alone.Verify()
+			}
+			return s.err != nil
 		})
-		err = f.edit(parsed, ds)
+		err = f.edit(parsed, ss)
 	}
 	if err != nil {
-		for _, d := range ds {
-			d.err = err
+		for _, s := range ss {
+			s.err = err
 		}
 	}
-	f.content = nil // the series has it
 }
 
-// edit makes a series of the deployments' changes, in their order.
-func (f *manifest) edit(parsed *patcher.File, ds []*deployment) error {
+// edit makes a series of the changes, in their order.
+func (f *manifest) edit(parsed *patcher.File, ss []*spot) error {
 	f.series = parsed.Series()
 	steps := 0
-	for _, d := range ds {
+	for _, s := range ss {
 		var changes bool
-		d.step, d.err = 0, nil
-		if d.from, changes, d.err = f.series.Set(d.target.Spec.Image, d.want); changes {
+		s.steps, s.err = 0, nil
+		if s.from, changes, s.err = f.series.EditEach(s.target.Spec.Request, s.version); changes {
 			steps++
-			d.step = steps
-			if d.from == "" {
-				d.from = "latest" // what an image without a tag means
-			}
+			s.steps = steps
 		}
 	}
 	if steps == 0 {
@@ -145,8 +223,8 @@ func (f *manifest) edit(parsed *patcher.File, ds []*deployment) error {
 		return err
 	}
 	f.after = &file{Entry: gitcli.Entry{Mode: f.known.Mode, ID: gitcli.ContentID(f.series.Content(steps), f.known.ID)}, used: f.known.used}
-	for _, k := range f.known.findings {
-		f.after.note(k.name, after, nil)
+	for key, k := range f.known.findings {
+		f.after.note(key, k.request, after, nil)
 	}
 	return nil
 }
@@ -169,7 +247,13 @@ func (d *deployment) message() string {
 		short = fmt.Sprintf("%.12s", short)
 	}
 	fmt.Fprintf(&b, "chore(refs): update %s to %s\n\n", d.target.Key(), short)
-	fmt.Fprintf(&b, "Image: %s\nFrom: %s\nTo: %s\n", d.target.Spec.Image, d.from, d.want)
+	for _, n := range d.target.Spec.Request.Images {
+		fmt.Fprintf(&b, "Image: %s\n", n)
+	}
+	fmt.Fprintf(&b, "From: %s\nTo: %s\n", d.replaced(), d.want)
+	for _, digest := range d.pins() {
+		fmt.Fprintf(&b, "Digest: %s\n", digest)
+	}
 	if app := d.target.Spec.App.String(); app != "" {
 		fmt.Fprintf(&b, "App-Repository: %s\n", app)
 	}
@@ -177,4 +261,12 @@ func (d *deployment) message() string {
 		fmt.Fprintln(&b, d.choice.Trailer())
 	}
 	return b.String()
+}
+
+// replaced is the tag that the first changed place had.
+func (d *deployment) replaced() string {
+	if d.from.Tag == "" {
+		return "latest" // what an image without a tag means
+	}
+	return d.from.Tag
 }

@@ -51,28 +51,41 @@ func (g *group) gate(ctx context.Context, behind []*deployment) {
 // holdTogether ends the deployments that share an image with one that the gate
 // has just ended: an edit is for all who claim the image.
 func (g *group) holdTogether(behind []*deployment) {
+	type place struct {
+		file   *manifest
+		offset int
+	}
 	held := map[place]*deployment{}
 	for _, d := range behind {
-		if d.ended {
-			for _, i := range d.images {
-				held[place{d.target.Spec.Path, i.Offset}] = d
+		if !d.ended {
+			continue
+		}
+		for _, s := range d.spots {
+			for _, p := range s.places {
+				held[place{s.file, p.Offset}] = d
 			}
 		}
 	}
-	for _, d := range g.open() {
-		for _, i := range d.images {
-			by := held[place{d.target.Spec.Path, i.Offset}]
-			switch {
-			case by == nil:
-				continue
-			case by.result.Action == ActionPending:
-				res := Pending(d.target)
-				res.Message = fmt.Sprintf("Deployment %s shares its image with deployment %s, which waits: %s", d.target.Name, by.target.Key(), by.result.Message)
-				d.end(res, by.again)
-			default:
-				g.fail(d, g.inFile(d, fmt.Errorf("image %s is shared with deployment %s, which failed: %s", d.target.Spec.Image, by.target.Key(), by.result.Message)))
+	by := func(d *deployment) *deployment {
+		for _, s := range d.spots {
+			for _, p := range s.places {
+				if by := held[place{s.file, p.Offset}]; by != nil {
+					return by
+				}
 			}
-			break
+		}
+		return nil
+	}
+	for _, d := range g.open() {
+		switch by := by(d); {
+		case by == nil:
+		case by.result.Action == ActionPending:
+			res := Pending(d.target)
+			res.Message = fmt.Sprintf("Deployment %s shares its image with deployment %s, which waits: %s", d.target.Name, by.target.Key(), by.result.Message)
+			d.end(res, by.again)
+		default:
+			f, image := d.shared(by)
+			g.fail(d, g.inFile(d, f, fmt.Errorf("image %s is shared with deployment %s, which failed: %s", image, by.target.Key(), by.result.Message)))
 		}
 	}
 }
@@ -86,10 +99,10 @@ func withTag(image, tag string) string {
 	return reference.FamiliarName(named) + ":" + tag
 }
 
-// inspect decides about one deployment: nothing happens when its image is
-// there, or when nobody asked for a check.
+// inspect decides about one deployment: nothing happens when its images are
+// there, or when nobody asked for a check. Where digests are pinned, it takes them
+// down.
 func (g *group) inspect(ctx context.Context, d *deployment, p *patience, reading chan struct{}) {
-	image := withTag(d.behind, d.want)
 	reading <- struct{}{}
 	credentials, from, gated, err := g.credentials(ctx, d.target)
 	<-reading
@@ -97,26 +110,58 @@ func (g *group) inspect(ctx context.Context, d *deployment, p *patience, reading
 		g.fail(d, because(reasonSecret, err))
 		return
 	}
+	images := d.behind
+	if d.target.Spec.PinDigest {
+		images = d.images(true)
+	}
 	if !gated {
-		d.log().Debug("no image gate is configured: patched without a check", append(d.about(), zap.String("image", image))...)
+		d.log().Debug("no image gate is configured: patched without a check", append(d.about(), zap.Strings("images", images))...)
 		return
 	}
-	host := registry.Host(image)
-	there, err := answer(ctx, p, &g.looks, g.memory.looks, look{image, from}, d.since(), func() *question[bool] {
-		return pose(g.outliving(ctx), &g.questions, "registry "+host, registry.IsSilent, func(ctx context.Context) (bool, error) {
-			return g.Registry.Exists(ctx, image, credentials)
+	digests := make([]string, len(images))
+	errs := make([]error, len(images))
+	var wg sync.WaitGroup
+	for i, image := range images {
+		wg.Go(func() { digests[i], errs[i] = g.digest(ctx, d, p, image, from, credentials) })
+	}
+	wg.Wait()
+	for i, image := range images {
+		host := registry.Host(image)
+		switch err := errs[i]; {
+		case errors.Is(err, errUnanswered):
+			g.goOn(d, "registry "+host)
+		case isNotAsked(err):
+			g.leaveOut(d, err)
+		case err != nil:
+			g.fail(d, err)
+		case digests[i] == "":
+			g.await(ctx, d, p, image)
+		default:
+			continue
+		}
+		return
+	}
+	if d.target.Spec.PinDigest {
+		d.digests = map[string]string{}
+		for i, image := range images {
+			d.digests[image] = digests[i]
+		}
+	}
+}
+
+// digest asks a registry for the digest of an image with its tag; it is empty where
+// the registry does not have it.
+func (g *group) digest(ctx context.Context, d *deployment, p *patience, image, from string, credentials *registry.Credentials) (digest string, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("internal error, please report it: %v", v)
+		}
+	}()
+	return answer(ctx, p, &g.looks, g.memory.looks, look{image, from}, d.since(), func() *question[string] {
+		return pose(g.outliving(ctx), &g.questions, "registry "+registry.Host(image), registry.IsSilent, func(ctx context.Context) (string, error) {
+			return g.Registry.Digest(ctx, image, credentials)
 		})
 	})
-	switch {
-	case errors.Is(err, errUnanswered):
-		g.goOn(d, "registry "+host)
-	case isNotAsked(err):
-		g.leaveOut(d, err)
-	case err != nil:
-		g.fail(d, err)
-	case !there:
-		g.await(ctx, d, p, image)
-	}
 }
 
 // since is from when on somebody wants to know about the deployment: what was
@@ -161,8 +206,8 @@ func (g *group) leaveOut(d *deployment, err error) {
 }
 
 // credentials returns what to show to the registry, the Secret it is from, and
-// whether there is a gate at all: any registry annotation, or the default
-// Secret, asks for one.
+// whether there is a gate at all: any registry annotation, pin_digest, or the
+// default Secret, asks for one.
 func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.Credentials, from string, gated bool, err error) {
 	c, ref := t.Spec, t.Spec.RegistrySecret()
 	named := c.RegistrySecretName != nil || c.RegistrySecretNamespace != nil
@@ -177,7 +222,7 @@ func (g *group) credentials(ctx context.Context, t k8s.Target) (cred *registry.C
 	case named && err != nil:
 		return nil, "", true, fmt.Errorf("read registry credentials: %w", err)
 	case errors.Is(err, k8s.ErrSecretNotFound) || errors.Is(err, k8s.ErrSecretForbidden):
-		return nil, "", c.RegistryURL != nil, nil // nobody made the default Secret, or not for us: anonymous, or no gate
+		return nil, "", c.RegistryURL != nil || c.PinDigest, nil // nobody made the default Secret, or not for us: anonymous, or no gate
 	case err != nil:
 		return nil, "", true, fmt.Errorf("read registry credentials: %w", err) // whether there is a gate is not known
 	}

@@ -153,6 +153,9 @@ func (h *heads) sweep(now time.Time) {
 	}
 }
 
+// headOf names what a Deployment wants the head of.
+func headOf(s *k8s.Spec) string { return s.App.String() + "\x00" + s.AppBranch }
+
 // headAgain is when a group asks again for the heads that it went on without.
 const headAgain = 5 * time.Second
 
@@ -183,7 +186,8 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 		if !d.byHead() {
 			continue
 		}
-		apps[d.target.Spec.App.String()] = append(apps[d.target.Spec.App.String()], d)
+		head := headOf(d.target.Spec)
+		apps[head] = append(apps[head], d)
 	}
 	answered := make(chan string)
 	asked := map[string]*lookup{}
@@ -244,7 +248,7 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 // common. Those that were put off for it take the outcome that they wait for: to
 // ask anew each time would never end where an answer takes longer than headAgain.
 func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
-	key := ds[0].target.Spec.App.String()
+	key := headOf(ds[0].target.Spec)
 	awaited := g.memory.awaited[key]
 	delete(g.memory.awaited, key)
 	if awaited != nil && awaited.failed() {
@@ -261,7 +265,7 @@ func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
 		}
 	}
 	spec := ds[0].target.Spec
-	return g.lookUp(ctx, headKey{key, spec.AppBranch, g.identity.ID()}, spec, g.identity, since)
+	return g.lookUp(ctx, headKey{spec.App.String(), spec.AppBranch, g.identity.ID()}, spec, g.identity, since)
 }
 
 // lookUp looks up the head of a Deployment's application, unless that was done
@@ -281,7 +285,7 @@ func (g *group) goOnWithout(apps map[string][]*deployment) {
 	for _, app := range slices.Sorted(maps.Keys(apps)) {
 		for _, d := range apps[app] {
 			res := Pending(d.target)
-			res.Message = fmt.Sprintf("Deployment %s waits for an answer from %s", d.target.Name, app)
+			res.Message = fmt.Sprintf("Deployment %s waits for an answer from %s", d.target.Name, d.target.Spec.App)
 			d.end(res, headAgain)
 		}
 	}
@@ -290,11 +294,12 @@ func (g *group) goOnWithout(apps map[string][]*deployment) {
 // learn takes over the outcome of a look-up.
 func (g *group) learn(ds []*deployment, l *lookup) {
 	defer g.recovered(ds...)
+	of := remote{ds[0].target.Spec.App.String(), ds[0].target.Spec.AppBranch}
 	if l.err != nil {
-		g.failTogether(ds, g.appFailing(ds), ds[0].target.Spec.App.String(), l.err)
+		g.failTogether(ds, g.appFailing(ds), of, l.err)
 		return
 	}
-	g.worksAgain(ds, g.appFailing(ds), ds[0].target.Spec.App.String())
+	g.worksAgain(ds, g.appFailing(ds), of)
 	for _, d := range ds {
 		d.seen, d.asked = l.seen, l.started
 		if err := d.at(l.head); err != nil {

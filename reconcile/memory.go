@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +42,7 @@ func (m *memories) of(group string, now time.Time) *memory {
 	g := m.known[group]
 	if g == nil {
 		g = &memory{files: map[string]*file{}, awaited: map[string]*lookup{}, declined: map[k8s.Ref]*declined{},
-			looks: map[look]*question[bool]{}, tagged: map[tagged]*question[[]policy.Tag]{}, listed: map[listed]*question[[]string]{}, tags: map[string]*knownTags{}, states: map[commit]*question[builds.State]{}, swept: now}
+			looks: map[look]*question[string]{}, tagged: map[tagged]*question[[]policy.Tag]{}, listed: map[listed]*question[[]string]{}, tags: map[string]*knownTags{}, states: map[commit]*question[builds.State]{}, swept: now}
 		m.known[group] = g
 	}
 	g.used, g.began = now, now
@@ -54,9 +53,9 @@ func (m *memories) of(group string, now time.Time) *memory {
 type memory struct {
 	commit   string             // of the manifests repository, for which files holds
 	files    map[string]*file   // by path
-	awaited  map[string]*lookup // heads that the group went on without, by app repository
+	awaited  map[string]*lookup // heads that the group went on without, by headOf
 	declined map[k8s.Ref]*declined
-	looks    map[look]*question[bool]           // as awaited, of registries
+	looks    map[look]*question[string]         // as awaited, of registries
 	states   map[commit]*question[builds.State] // and of builds
 	tagged   map[tagged]*question[[]policy.Tag] // of the tags of repositories
 	listed   map[listed]*question[[]string]     // and of registries
@@ -96,33 +95,36 @@ func (m *memory) sweep(now time.Time) {
 // file is a manifest file without its content.
 type file struct {
 	gitcli.Entry
-	findings []finding // for the content with that ID
-	stale    bool      // the entry may be another one by now
+	findings map[string]*finding // for the content with that ID, by Spec.RequestKey
+	stale    bool                // the entry may be another one by now
 	used     time.Time
 }
 
-// finding is where a file has an image, or why it cannot be changed there.
+// finding is where a file has what a Spec asks for, or why it cannot be changed
+// there.
 type finding struct {
-	name   patcher.Name
-	images []patcher.Image
-	err    error
+	request patcher.Request
+	places  []patcher.Place
+	err     error
 }
 
-// find returns what is known of an image, nil where nothing is.
-func (f *file) find(name patcher.Name) *finding {
-	i := slices.IndexFunc(f.findings, func(k finding) bool { return k.name == name })
-	if i < 0 {
-		return nil
+// find returns what is known of a request, nothing where it was not looked for.
+func (f *file) find(key string) finding {
+	if k := f.findings[key]; k != nil {
+		return *k
 	}
-	return &f.findings[i]
+	return finding{}
 }
 
-// note looks for an image in the parsed file, or takes down why it could not be
-// parsed.
-func (f *file) note(name patcher.Name, parsed *patcher.File, err error) {
-	k := finding{name: name, err: err}
+// note looks for what is requested in the parsed file, or takes down why it could
+// not be parsed.
+func (f *file) note(key string, r patcher.Request, parsed *patcher.File, err error) {
+	k := &finding{request: r, err: err}
 	if err == nil {
-		k.images, k.err = parsed.Find(name)
+		k.places, k.err = parsed.Places(r)
 	}
-	f.findings = append(f.findings, k)
+	if f.findings == nil {
+		f.findings = map[string]*finding{}
+	}
+	f.findings[key] = k
 }

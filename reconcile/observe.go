@@ -153,7 +153,7 @@ func (d *deployment) outcome(res Result, again time.Duration) (context.Context, 
 		ctx = d.own(ctx)
 	}
 	return ctx, Outcome{Target: d.target, Result: res, Again: again, Begin: d.group.began, Begun: d.own != nil,
-		Reason: d.reason, Due: d.due, Seen: d.seen, Behind: d.behind != ""}
+		Reason: d.reason, Due: d.due, Seen: d.seen, Behind: d.behind != nil, Places: d.places()}
 }
 
 // worked tells of the group, whose repository failed with err, or did not.
@@ -164,6 +164,6 @@ func (g *group) worked(err error) {
 	}
 	g.Observer.Worked(g.ctx, w)
 	if err == nil && g.mirror != nil {
-		g.worksAgain(g.deployments, g.failing(), w.Repository)
+		g.worksAgain(g.deployments, g.failing(), remote{w.Repository, g.branch})
 	}
 }

@@ -2,21 +2,15 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"sync"
 
-	"github.com/kainlite/gitops-operator/gitcli"
+	"go.uber.org/zap"
+
 	"github.com/kainlite/gitops-operator/patcher"
 )
-
-// place is where an image stands.
-type place struct {
-	path   string
-	offset int
-}
 
 // plan looks at the files at base and marks the deployments that are behind
 // with the image to change. Those that are up to date, whose image is not
@@ -30,29 +24,24 @@ func (g *group) plan(ctx context.Context, base string) error {
 		return err
 	}
 	for _, d := range g.open() {
-		d.behind, d.step, d.err, d.images = "", 0, d.file.known.Err, nil
-		if d.err == nil {
-			k := d.file.known.find(d.target.Spec.Image)
-			d.images, d.err = k.images, k.err
-		}
-		if d.err != nil {
-			g.fail(d, g.inFile(d, d.err))
+		d.behind, d.digests = nil, nil
+		if err := d.locate(); err != nil {
+			g.fail(d, err)
 		}
 	}
 	g.judge(ctx)
+	pinned := g.pin(ctx)
 
 	for _, d := range g.open() {
-		if i := slices.IndexFunc(d.images, func(i patcher.Image) bool { return i.Tag != d.want }); i >= 0 {
-			d.behind = d.images[i].Ref
-		} else {
+		if d.behind = d.images(false); d.behind == nil {
 			g.upToDate(d)
 		}
 	}
 	g.hold()
 	behind := g.open()
 	behind = append(behind, witnesses(behind)...)
-	g.gate(ctx, behind)
-	g.holdTogether(behind)
+	g.gate(ctx, slices.DeleteFunc(slices.Clone(behind), func(d *deployment) bool { return d.target.Spec.PinDigest }))
+	g.holdTogether(append(behind, pinned...))
 	return nil
 }
 
@@ -66,19 +55,22 @@ func (g *group) read(ctx context.Context, base string) error {
 	byPath := map[string]*manifest{}
 	var missing []string
 	for _, d := range g.open() {
-		f := byPath[d.target.Spec.Path]
-		if f == nil {
-			f = &manifest{path: d.target.Spec.Path, known: g.memory.files[d.target.Spec.Path]}
-			byPath[d.target.Spec.Path] = f
-			g.files = append(g.files, f)
-			if f.known == nil || f.known.ID == "" || f.known.stale {
-				missing = append(missing, d.target.Spec.Path)
-			} else {
-				f.known.used = g.began
+		d.spots = nil
+		for _, path := range d.target.Spec.Files {
+			f := byPath[path]
+			if f == nil {
+				f = &manifest{path: path, known: g.memory.files[path]}
+				byPath[path] = f
+				g.files = append(g.files, f)
+				if f.known == nil || f.known.ID == "" || f.known.stale {
+					missing = append(missing, path)
+				} else {
+					f.known.used = g.began
+				}
 			}
+			s := &spot{deployment: d, file: f}
+			f.spots, d.spots = append(f.spots, s), append(d.spots, s)
 		}
-		f.deployments = append(f.deployments, d)
-		d.file = f
 	}
 	entries, err := g.mirror.List(ctx, base, missing, patcher.MaxSize)
 	if err != nil {
@@ -120,19 +112,22 @@ func (g *group) compare(ctx context.Context, base string) error {
 
 // find looks for the images in the files, where that is not known yet.
 func (g *group) find(ctx context.Context) error {
-	names := map[*manifest][]patcher.Name{}
 	var todo []*manifest
 	var ids []string
 	for _, f := range g.files {
 		if f.known.Err != nil {
 			continue
 		}
-		for _, d := range slices.Concat(f.deployments, f.guests) {
-			if f.known.find(d.target.Spec.Image) == nil && !slices.Contains(names[f], d.target.Spec.Image) {
-				names[f] = append(names[f], d.target.Spec.Image)
+		f.unknown = nil
+		for _, s := range slices.Concat(f.spots, f.guests) {
+			if spec := s.target.Spec; f.known.findings[spec.RequestKey] == nil {
+				if f.unknown == nil {
+					f.unknown = map[string]patcher.Request{}
+				}
+				f.unknown[spec.RequestKey] = spec.Request
 			}
 		}
-		if names[f] != nil {
+		if f.unknown != nil {
 			todo, ids = append(todo, f), append(ids, f.known.ID)
 		}
 	}
@@ -145,7 +140,7 @@ func (g *group) find(ctx context.Context) error {
 	for range min(runtime.GOMAXPROCS(0), len(todo)) {
 		readers.Go(func() {
 			for f := range loaded {
-				g.note(f, names[f])
+				g.note(f)
 			}
 		})
 	}
@@ -160,24 +155,23 @@ func (g *group) find(ctx context.Context) error {
 
 // note takes down where the images are in a file, whose content stays only if
 // one of them is to be changed.
-func (g *group) note(f *manifest, names []patcher.Name) {
-	defer g.recovered(f.deployments...)
-	parsed, err := patcher.Parse(f.content)
-	for _, name := range names {
-		f.known.note(name, parsed, err)
+func (g *group) note(f *manifest) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.Log.Error("panic", zap.Any("value", v), zap.Stack("stack"))
+			for key, r := range f.unknown {
+				f.known.note(key, r, nil, fmt.Errorf("internal error, please report it: %v", v))
+			}
+		}
+	}()
+	parsed, err := patcher.ParseFile(f.path, f.content)
+	for key, r := range f.unknown {
+		f.known.note(key, r, parsed, err)
 	}
-	behind := func(d *deployment) bool {
-		return slices.ContainsFunc(f.known.find(d.target.Spec.Image).images, func(i patcher.Image) bool { return i.Tag != d.want })
+	behind := func(s *spot) bool {
+		return slices.ContainsFunc(f.known.find(s.target.Spec.RequestKey).places, func(p patcher.Place) bool { return !p.Has(patcher.Version{Tag: s.want}) })
 	}
-	if !slices.ContainsFunc(f.deployments, behind) {
+	if !slices.ContainsFunc(f.spots, behind) {
 		f.content = nil
 	}
-}
-
-// inFile says where an error happened.
-func (g *group) inFile(d *deployment, err error) error {
-	if errors.Is(err, gitcli.ErrPathMissing) || errors.Is(err, gitcli.ErrNotRegular) {
-		err = fmt.Errorf("%w: correct gitops.operator.deployment_path", err)
-	}
-	return because(reasonManifest, fmt.Errorf("patch %s of %s branch %s: %w", d.target.Spec.Path, g.manifests, g.branch, err))
 }

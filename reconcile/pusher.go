@@ -163,7 +163,7 @@ func (p *pusher) choose() {
 	}
 	for _, d := range behind {
 		if d.later = !chosen[d]; d.later {
-			d.behind = ""
+			d.behind = nil
 		}
 	}
 }

@@ -187,7 +187,7 @@ type group struct {
 	files       []*manifest   // those that the deployments want
 	written     []*deployment // those with a commit, in order
 	secrets     memo[k8s.SecretRef, map[string][]byte]
-	looks       asked[look, bool]
+	looks       asked[look, string]
 	states      asked[commit, builds.State]
 	tagged      asked[tagged, []policy.Tag]
 	listed      asked[listed, []string]
@@ -199,29 +199,27 @@ type group struct {
 
 // deployment is one job on its way.
 type deployment struct {
-	group  *group
-	own    func(context.Context) context.Context // the observer's, once it has begun
-	guest  bool                                  // it has a say, but no result: see invite
-	job    Job
-	target k8s.Target
-	head   string        // the app's commit, once it is known
-	seen   time.Time     // when it was looked up
-	asked  time.Time     // when that look-up began
-	want   string        // the tag it asks for
-	choice policy.Choice // where that is from
-	due    time.Time     // when to look again at what it waits for
-	file   *manifest
-	images []patcher.Image // its images in the file
-	behind string          // the first of them that has another tag
-	later  bool            // it waits for the next attempt
-	step   int             // of the file's edits; 0: another deployment's does it too
-	from   string          // the tag that it replaces
-	err    error           // why the file cannot be changed for it
-	reason string          // of a failure
-	report func(context.Context, Outcome)
-	ended  bool
-	result Result        // once ended
-	again  time.Duration // with which it was put off
+	group   *group
+	own     func(context.Context) context.Context // the observer's, once it has begun
+	guest   bool                                  // it has a say, but no result: see invite
+	job     Job
+	target  k8s.Target
+	head    string            // the app's commit, once it is known
+	seen    time.Time         // when it was looked up
+	asked   time.Time         // when that look-up began
+	want    string            // the tag it asks for
+	choice  policy.Choice     // where that is from
+	due     time.Time         // when to look again at what it waits for
+	spots   []*spot           // the files that it is written in
+	digests map[string]string // of its images with the wanted tag, where it pins them
+	behind  []string          // the images, with the wanted tag, that the files do not have
+	later   bool              // it waits for the next attempt
+	from    patcher.Version   // what it replaces
+	reason  string            // of a failure
+	report  func(context.Context, Outcome)
+	ended   bool
+	result  Result        // once ended
+	again   time.Duration // with which it was put off
 }
 
 // end reports a deployment's result, or with again, that it has none yet.
@@ -295,15 +293,15 @@ func (g *group) failWith(d *deployment, err error, m notify.Message) {
 }
 
 func (g *group) failAll(err error) {
-	g.failTogether(g.open(), g.failing(), g.manifests.String(), err)
+	g.failTogether(g.open(), g.failing(), remote{g.manifests.String(), g.branch}, err)
 }
 
 // succeeded ends the deployments whose changes were pushed, as these commits.
 func (g *group) succeeded(commits []string) {
 	for i, d := range g.written {
-		res := patched(d.target, d.from, d.want, d.saying(), g.DryRun)
-		fields := append(d.about(), zap.String("from", d.from), zap.String("to", d.want),
-			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.target.Spec.Path))
+		res := d.patched()
+		fields := append(d.about(), zap.String("from", d.replaced()), zap.String("to", d.want),
+			zap.String("repository", g.manifests.String()), zap.String("branch", g.branch), zap.String("path", d.paths()))
 		if !g.DryRun {
 			res.Commit = commits[i]
 			fields = append(fields, zap.String("commit", commits[i]))

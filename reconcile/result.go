@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/kainlite/gitops-operator/k8s"
@@ -51,18 +52,27 @@ type Outcome struct {
 	// Behind says that the manifest does not have Head's tag; false if that is
 	// not known.
 	Behind bool
+	// Places are where the tag is in the manifests, once that is known.
+	Places []Place
 }
 
 // Done is told of the outcome of a job, by its index. ctx is of what the
 // Observer's Began returned for the Deployment, or the group's.
 type Done func(ctx context.Context, i int, o Outcome)
 
-func patched(t k8s.Target, from, to, saying string, dryRun bool) Result {
-	r := result(t, ActionPatched, "success", "patched successfully to version "+saying)
-	if dryRun {
-		r.Message += " (dry run)"
+// patched is the result of a deployment that has changed.
+func (d *deployment) patched() Result {
+	r := result(d.target, ActionPatched, "success", "patched successfully to version "+d.saying())
+	r.FromSHA, r.ToSHA = d.replaced(), d.want
+	if pins := d.pins(); pins != nil && r.FromSHA == r.ToSHA {
+		r.Message += " with digest " + strings.Join(pins, ", ")
 	}
-	r.FromSHA, r.ToSHA = from, to
+	if d.group.DryRun {
+		r.Message += " (dry run)"
+		if where := Where(d.places()); where != "" {
+			r.Message += ": " + where
+		}
+	}
 	return r
 }
 

@@ -62,7 +62,7 @@ func (v *view) find(ref k8s.Ref) (k8s.Target, bool) {
 func (v *view) on(b branch, files map[string]bool) []*k8s.Target {
 	var on []*k8s.Target
 	for _, t := range v.branches[b] {
-		if files[t.Spec.Path] {
+		if slices.ContainsFunc(t.Spec.Files, func(path string) bool { return files[path] }) {
 			on = append(on, t)
 		}
 	}
@@ -148,7 +148,9 @@ func (g *group) reviewed(ctx context.Context) bool {
 	}
 	files := map[string]bool{}
 	for _, d := range g.written {
-		files[d.target.Spec.Path] = true
+		for _, path := range d.target.Spec.Files {
+			files[path] = true
+		}
 	}
 	b := branch{g.manifests.Key(), g.branch}
 	same := func(a, b *k8s.Target) bool { return a.Ref == b.Ref && a.Spec.Same(b.Spec) }

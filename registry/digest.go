@@ -13,7 +13,7 @@ import (
 func (c *Client) Digest(ctx context.Context, image string, cred *Credentials) (digest string, err error) {
 	begin := time.Now()
 	defer func() { c.observe(begin, known(digest != ""), err) }()
-	k, err := c.newCheck("look up digest of", image, cred)
+	k, err := c.newCheck("check image", image, cred)
 	if err != nil {
 		return "", err
 	}

@@ -132,7 +132,7 @@ func TestDigestsOfARealRegistry(t *testing.T) {
 		t.Errorf("of what is not there: %q, %v", got, err)
 	}
 	_, err = c.Digest(t.Context(), r.addr()+"/owner/app:none", nil)
-	if !errors.Is(err, ErrUnauthorized) || !strings.HasPrefix(err.Error(), "look up digest of "+r.addr()+"/owner/app:none in registry ") {
+	if !errors.Is(err, ErrUnauthorized) || !strings.HasPrefix(err.Error(), "check image "+r.addr()+"/owner/app:none in registry ") {
 		t.Errorf("without credentials: %v", err)
 	}
 }

@@ -263,10 +263,14 @@ func (d *deployment) message() string {
 	return b.String()
 }
 
-// replaced is the tag that the first changed place had.
+// replaced is the tag that the first changed place had. A path may lead to
+// anything, which is nobody's business.
 func (d *deployment) replaced() string {
-	if d.from.Tag == "" {
+	switch {
+	case d.from.Tag == "":
 		return "latest" // what an image without a tag means
+	case patcher.CheckTag(d.from.Tag) != nil:
+		return "(no tag)"
 	}
 	return d.from.Tag
 }

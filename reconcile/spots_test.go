@@ -200,6 +200,11 @@ func TestPathsSayWhereTheTagIs(t *testing.T) {
 	if got := s.File(manifests, "x.yaml"); got != "release: {version: "+head+", image: kainlite/web:"+head+"}\nother: {version: v1}\n" {
 		t.Errorf("got %s", got)
 	}
+	s.Commit(manifests, map[string]string{"y.yaml": "a: password=hunter2\n"})
+	odd := s.Target("web", map[string]string{"deployment_path": "y.yaml", "tag_path": ".a"})
+	if r := s.run(odd)[0]; r.Action != "patched" || r.FromSHA != "(no tag)" || strings.Contains(s.Git(manifests, "log", "-1", "--format=%B", "master"), "hunter2") {
+		t.Errorf("what was there is told: %+v", r)
+	}
 	lost := s.Target("web", map[string]string{"deployment_path": "x.yaml", "tag_path": ".release.tag"})
 	if r := s.run(lost)[0]; r.Action != "failed" || !strings.Contains(r.Message, `line 1: `) || !strings.Contains(r.Message, ".release") {
 		t.Errorf("%s", r.Message)

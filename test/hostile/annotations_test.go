@@ -9,7 +9,7 @@ import (
 // annotationNames are all annotations; each is tried with each of harm.
 var annotationNames = []string{
 	"enabled", "app_repository", "manifest_repository", "deployment_path", "image_name", "ssh_key_name", "ssh_key_namespace",
-	"observe_branch", "tag_type", "notifications_secret_name", "notifications_secret_namespace",
+	"observe_branch", "app_branch", "manifest_branch", "tag_type", "tag_path", "pin_digest", "notifications_secret_name", "notifications_secret_namespace",
 	"registry_secret_url", "registry_secret_name", "registry_secret_namespace",
 	"github_token_secret_name", "github_token_secret_namespace",
 }

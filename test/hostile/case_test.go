@@ -46,7 +46,7 @@ const (
 // cases are all lists together but the bombs.
 func cases() []hostile {
 	var all []hostile
-	for _, list := range [][]hostile{annotationCases(), manifestCases(), serverCases(), secretCases()} {
+	for _, list := range [][]hostile{annotationCases(), manifestCases(), kindCases(), serverCases(), secretCases()} {
 		all = append(all, list...)
 	}
 	return all

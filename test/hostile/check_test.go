@@ -53,7 +53,7 @@ func TestHostileInput(t *testing.T) {
 // TestBombs gives each bomb a pass of its own, and looks at what it takes.
 func TestBombs(t *testing.T) {
 	s := newStage(t)
-	subjects, before := s.prepare(bombCases()), s.snapshot()
+	subjects, before := s.prepare(slices.Concat(bombCases(), kindBombs())), s.snapshot()
 	s.start()
 	for _, c := range subjects {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,6 @@
 // still be patched. It has tests only.
 //
 // A case is added to one of the lists in annotations_test.go, manifests_test.go,
-// servers_test.go and secrets_test.go; what every case must satisfy is in
+// kinds_test.go, servers_test.go and secrets_test.go; what every case must satisfy is in
 // check_test.go.
 package hostile

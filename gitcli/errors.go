@@ -148,10 +148,12 @@ var said = []struct {
 	{"Could not read from remote repository", ErrNetwork},
 }
 
-// moved is what servers answer to a push when somebody else was faster.
+// moved is what servers answer to a push when somebody else was faster. Newer
+// git says "reference already exists" of a branch that another push has locked.
 var moved = []string{
 	"fetch first", "non-fast-forward", "non-fast forward", "stale info", "failed to update ref",
 	"cannot lock ref", "failed to lock", "incorrect old value", "lock failure", "remote ref updated since checkout",
+	"reference already exists", "reference does not exist",
 }
 
 func kindOf(stderr string) error {

@@ -244,6 +244,47 @@ func TestThousandsOfPathsAreReadInPieces(t *testing.T) {
 	}
 }
 
+// Two that push at once to one server: the second finds the branch locked.
+func TestLockedBranchHasMoved(t *testing.T) {
+	w := world.New(t)
+	base := w.Commit(manifests, map[string]string{"a": "1"})
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	ids := commit(t, m, base, change("a", "2"))
+	if err := os.WriteFile(filepath.Join(w.Repo(manifests).Dir, "refs", "heads", "master.lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Push(t.Context(), base, ids[0]); !errors.Is(err, gitcli.ErrBranchMoved) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Such a path is one tenant's; the series has others' changes too.
+func TestPathsThatOtherSystemsTakeForGitDirectories(t *testing.T) {
+	w := world.New(t)
+	paths := []string{"git~1/x.yaml", ".git /x.yaml", ".git\u200c/x.yaml", "a.yaml"}
+	files := map[string]string{}
+	for _, path := range paths {
+		files[path] = "1"
+	}
+	base := w.Commit(manifests, files)
+	m := mirror(t, w, w.Client())
+	fetch(t, m)
+	var changes []gitcli.Change
+	for _, path := range paths {
+		changes = append(changes, change(path, "2"))
+	}
+	ids := commit(t, m, base, changes...)
+	if err := m.Push(t.Context(), base, ids[len(ids)-1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if got := w.File(manifests, path); got != "2" {
+			t.Errorf("%s is %q", path, got)
+		}
+	}
+}
+
 func TestCommitsAreOneEachAndKeepTheMode(t *testing.T) {
 	w := world.New(t)
 	repo := w.Repo(manifests)

@@ -31,7 +31,10 @@ type File struct {
 // `git fast-import`, and returns their names in order. Each change is asked for
 // when the one before is written. Nothing is pushed and no branch moves.
 func (m *Mirror) Commit(ctx context.Context, base string, changes iter.Seq[Change], when time.Time) ([]string, error) {
-	cmd := m.local("commit", "fast-import", "--quiet", "--done", "--force", "--date-format=raw")
+	// Paths that Windows or macOS would take for .git are as good as others in a
+	// bare mirror, and one of them must not stop the series: newer git checks.
+	cmd := m.local("commit", "-c", "core.protectNTFS=false", "-c", "core.protectHFS=false",
+		"fast-import", "--quiet", "--done", "--force", "--date-format=raw")
 	// fast-import takes and returns memory for every tree. With glibc that is
 	// two system calls each, and half of its time, unless there is some to spare.
 	cmd.env = []string{"MALLOC_TOP_PAD_=16777216"}

@@ -130,7 +130,7 @@ var testStages = []stage{
 
 // gitPackages are where git and ssh have a part in what is tested.
 var gitPackages = []string{
-	"-count=1", "-timeout=30m", "./demo", "./gitcli", "./reconcile", "./test/container", "./test/e2e", "./test/faults", "./test/gitserver", "./test/hostile", "./test/scripts",
+	"-count=1", "-timeout=30m", "./demo", "./gitcli", "./operator", "./reconcile", "./test/container", "./test/e2e", "./test/faults", "./test/gitserver", "./test/hostile", "./test/scripts",
 }
 
 // fullStages are those of `make test-full`.

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -119,5 +122,32 @@ func TestInterrupt(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "second") {
 		t.Errorf("went on:\n%s", &out)
+	}
+}
+
+// A package whose tests run git must not be missing where git is the newest.
+func TestPackagesWithGitAreRunWithTheNewest(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Imports}} {{.TestImports}} {{.XTestImports}}{{end}}", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module = "github.com/kainlite/gitops-operator"
+	helpers := regexp.MustCompile(regexp.QuoteMeta(module) + `/(test/(world|gitserver|gitrepo|sshd)|gitcli)\b`)
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		path, imports, _ := strings.Cut(line, " ")
+		dir := "." + strings.TrimPrefix(path, module)
+		if !helpers.MatchString(imports) || dir == "./cli" || dir == "./test/bench" || dir == "./test/gitea" || dir == "./forge" {
+			continue // cli only wires, the bench measures, and Gitea has a stage of its own
+		}
+		found++
+		if !slices.Contains(gitPackages, dir) {
+			t.Errorf("%s is missing", dir)
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d packages use git:\n%s", found, out)
 	}
 }

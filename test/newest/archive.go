@@ -40,11 +40,13 @@ func newArchive(ctx context.Context, dir string) (*archive, error) {
 				return nil, err
 			}
 		}
-		// Proxies and the like stay as the machine has them.
+		// Proxies and the like stay as the machine has them. A mirror that lags
+		// has sources that are signed and new enough.
 		settings := fmt.Sprintf(`Dir::Etc::sourcelist "%[1]s/sources.list";
 Dir::Etc::sourceparts "-";
 Dir::State::lists "%[1]s/lists";
 Dir::Cache "%[1]s";
+Acquire::Check-Valid-Until "false";
 APT::Sandbox::User "";
 `, a.dir)
 		source := fmt.Sprintf("deb-src [signed-by=%s] http://deb.debian.org/debian %s main\n", keyring, suite)

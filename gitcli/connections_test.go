@@ -148,7 +148,7 @@ func TestKeysThatCannotWorkAreRefused(t *testing.T) {
 		kind error
 		text string
 	}{
-		"passphrase": {string(locked), gitcli.ErrPassphrase, "read SSH key: key has a passphrase: nobody can type it here, use a key without one"},
+		"passphrase": {string(locked), gitcli.ErrPassphrase, "read SSH key: key has a passphrase: nobody can type it here, use a key without one, or put it into the Secret as passphrase"},
 		"public":     {public.Type() + " AAAA me@host", gitcli.ErrNoKey, "read SSH key: not a private SSH key: it is the public half: give the private file, without .pub"},
 		"folded":     {strings.ReplaceAll(string(locked), "\n", " "), gitcli.ErrNoKey, "read SSH key: not a private SSH key: its line breaks are gone: in YAML write it below a '|', or use kubectl create secret generic with --from-file=ssh-privatekey=FILE"},
 		"cut off":    {string(locked)[:200], gitcli.ErrNoKey, "read SSH key: not a private SSH key: it begins as one, but is cut off or damaged"},

@@ -4,22 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
-	"golang.org/x/crypto/ssh"
-)
-
-// Why a key cannot be used.
-var (
-	ErrNoKey      = errors.New("not a private SSH key")
-	ErrPassphrase = errors.New("key has a passphrase")
+	"github.com/kainlite/gitops-operator/internal/secret"
 )
 
 // Key is an SSH key as a Secret holds it.
@@ -28,14 +19,13 @@ type Key struct {
 	Name string
 	// Private is the private key, PEM. CRLF and a missing final newline are mended.
 	Private []byte
+	// Passphrase is what the private key is encrypted with. Empty: it is not.
+	Passphrase secret.Value
 	// KnownHosts are further host keys to trust with this key.
 	KnownHosts []byte
 }
 
 const (
-	// maxKey bounds a private key, in bytes: a tenant must not fill the memory
-	// that all keys lie in.
-	maxKey = 64 << 10
 	// maxHostLines bounds what is copied of the known hosts for one host.
 	maxHostLines = 64 << 10
 )
@@ -65,10 +55,10 @@ type Identity struct {
 func (c *Client) Acquire(key Key) (*Identity, error) { return c.keys.acquire(key) }
 
 func (k *keys) acquire(key Key) (*Identity, error) {
-	private, err := normalizeKey(key.Private)
-	if err != nil {
-		return nil, err
+	if len(key.Private) > maxKey {
+		return nil, fmt.Errorf("read SSH key: %w: it has %d bytes, more than %d", ErrNoKey, len(key.Private), maxKey)
 	}
+	private := append(bytes.TrimSpace(unixLines(key.Private)), '\n')
 	hosts, err := readKnownHosts(k.knownHosts)
 	if err != nil {
 		return nil, err
@@ -76,7 +66,7 @@ func (k *keys) acquire(key Key) (*Identity, error) {
 	hosts = append(append(hosts, '\n'), unixLines(key.KnownHosts)...)
 
 	h := sha256.New()
-	for _, part := range [][]byte{private, hosts} {
+	for _, part := range [][]byte{private, []byte(key.Passphrase.Reveal()), hosts} {
 		sum := sha256.Sum256(part)
 		h.Write(sum[:])
 	}
@@ -87,6 +77,9 @@ func (k *keys) acquire(key Key) (*Identity, error) {
 	if known := k.inUse[id]; known != nil {
 		known.refs++
 		return known, nil
+	}
+	if private, err = plainKey(private, key.Passphrase); err != nil {
+		return nil, err
 	}
 	i := &Identity{keys: k, name: key.Name, id: id, dir: filepath.Join(k.dir, "k-"+id), hosts: hosts, refs: 1}
 	if err := i.write(private); err != nil {
@@ -200,41 +193,6 @@ func readKnownHosts(files []string) ([]byte, error) {
 		all = append(append(all, b...), '\n')
 	}
 	return all, nil
-}
-
-// normalizeKey mends what pasting does to a key, and refuses what ssh could
-// only answer with a riddle.
-func normalizeKey(b []byte) ([]byte, error) {
-	if len(b) > maxKey {
-		return nil, fmt.Errorf("read SSH key: %w: it has %d bytes, more than %d", ErrNoKey, len(b), maxKey)
-	}
-	b = append(bytes.TrimSpace(unixLines(b)), '\n')
-	block, _ := pem.Decode(b)
-	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
-		return nil, fmt.Errorf("read SSH key: %w: %s", ErrNoKey, whyNoKey(b))
-	}
-	var missing *ssh.PassphraseMissingError
-	_, err := ssh.ParseRawPrivateKey(b)
-	switch {
-	case errors.As(err, &missing) || block.Type == "ENCRYPTED PRIVATE KEY":
-		return nil, fmt.Errorf("read SSH key: %w: nobody can type it here, use a key without one", ErrPassphrase)
-	case err != nil:
-		return nil, fmt.Errorf("read SSH key: %w: it begins as one, but is cut off, damaged, or of a kind that is not supported", ErrNoKey)
-	}
-	return b, nil
-}
-
-// whyNoKey tells what people put into the Secret instead.
-func whyNoKey(b []byte) string {
-	switch {
-	case bytes.HasPrefix(b, []byte("ssh-")) || bytes.HasPrefix(b, []byte("ecdsa-")):
-		return "it is the public half: give the private file, without .pub"
-	case bytes.HasPrefix(b, []byte("-----BEGIN ")) && bytes.Count(b, []byte("\n")) < 3:
-		return "its line breaks are gone: in YAML write it below a '|', or use kubectl create secret generic with --from-file=ssh-privatekey=FILE"
-	case bytes.HasPrefix(b, []byte("-----BEGIN ")) && bytes.Contains(b, []byte("PRIVATE KEY-----")):
-		return "it begins as one, but is cut off or damaged"
-	}
-	return "it must begin with -----BEGIN ... PRIVATE KEY-----"
 }
 
 func unixLines(b []byte) []byte {

@@ -7,14 +7,16 @@ import "strings"
 // missing or blank; the methods give the values that hold then. The fields are
 // in the order of the JSON.
 type Config struct {
-	Enabled                      bool    `json:"enabled"`
-	Namespace                    string  `json:"namespace"` // the Deployment's own
-	AppRepository                string  `json:"app_repository"`
-	ManifestRepository           string  `json:"manifest_repository"`
-	ImageName                    string  `json:"image_name"`      // one or more, see parseImages
-	DeploymentPath               string  `json:"deployment_path"` // likewise
-	ObserveBranch                string  `json:"observe_branch"`  // of both repositories, where nothing else is said
-	TagType                      string  `json:"tag_type"`        // TagLong, TagShort, or what Target.Invalid complains about
+	Enabled            bool   `json:"enabled"`
+	Namespace          string `json:"namespace"` // the Deployment's own
+	AppRepository      string `json:"app_repository"`
+	ManifestRepository string `json:"manifest_repository"`
+	ImageName          string `json:"image_name"`      // one or more, see parseImages
+	DeploymentPath     string `json:"deployment_path"` // likewise
+	ObserveBranch      string `json:"observe_branch"`  // of both repositories, where nothing else is said
+	TagType            string `json:"tag_type"`        // TagLong, TagShort, or what Target.Invalid complains about
+	// SSHKeyName and SSHKeyNamespace are git_secret_name and …_namespace where
+	// those are written instead: they mean the same.
 	SSHKeyName                   string  `json:"ssh_key_name"`
 	SSHKeyNamespace              string  `json:"ssh_key_namespace"`
 	NotificationsSecretName      *string `json:"notifications_secret_name"`
@@ -24,6 +26,8 @@ type Config struct {
 	RegistrySecretNamespace      *string `json:"registry_secret_namespace"`
 	GitHubTokenSecretName        *string `json:"github_token_secret_name"`
 	GitHubTokenSecretNamespace   *string `json:"github_token_secret_namespace"`
+	AppGitSecretName             *string `json:"app_git_secret_name,omitempty"`
+	AppGitSecretNamespace        *string `json:"app_git_secret_namespace,omitempty"`
 	TagConfig
 	TagPath            string `json:"tag_path,omitempty"` // one path expression a line
 	PinDigest          bool   `json:"pin_digest,omitempty"`
@@ -34,6 +38,16 @@ type Config struct {
 // SSHKey names the Secret with the key for both repositories.
 func (c Config) SSHKey() SecretRef {
 	return SecretRef{c.SSHKeyNamespace, c.SSHKeyName}
+}
+
+// AppSecret names the Secret with which the application's repository is read:
+// the one for both repositories, unless app_git_secret_name names another, which
+// is in the same namespace unless app_git_secret_namespace says otherwise.
+func (c Config) AppSecret() SecretRef {
+	if c.AppGitSecretName == nil {
+		return c.SSHKey()
+	}
+	return SecretRef{or(c.AppGitSecretNamespace, c.SSHKeyNamespace), *c.AppGitSecretName}
 }
 
 // RegistrySecret names the Secret with the registry's credentials. Nobody may
@@ -90,8 +104,8 @@ func parseConfig(namespace string, annotations map[string]string) Config {
 		DeploymentPath:               value(annotations, "deployment_path"),
 		ObserveBranch:                or(optional("observe_branch"), defaultBranch),
 		TagType:                      or(optional("tag_type"), TagLong),
-		SSHKeyName:                   value(annotations, "ssh_key_name"),
-		SSHKeyNamespace:              value(annotations, "ssh_key_namespace"),
+		SSHKeyName:                   gitSecret(annotations, "name"),
+		SSHKeyNamespace:              gitSecret(annotations, "namespace"),
 		NotificationsSecretName:      optional("notifications_secret_name"),
 		NotificationsSecretNamespace: optional("notifications_secret_namespace"),
 		RegistryURL:                  optional("registry_secret_url"),
@@ -99,12 +113,23 @@ func parseConfig(namespace string, annotations map[string]string) Config {
 		RegistrySecretNamespace:      optional("registry_secret_namespace"),
 		GitHubTokenSecretName:        optional("github_token_secret_name"),
 		GitHubTokenSecretNamespace:   optional("github_token_secret_namespace"),
+		AppGitSecretName:             optional("app_git_secret_name"),
+		AppGitSecretNamespace:        optional("app_git_secret_namespace"),
 		TagConfig:                    parseTagConfig(annotations),
 		TagPath:                      value(annotations, "tag_path"),
 		PinDigest:                    value(annotations, "pin_digest") == "true",
 		AppBranchName:                value(annotations, "app_branch"),
 		ManifestBranchName:           value(annotations, "manifest_branch"),
 	}
+}
+
+// gitSecret returns the name or the namespace of the Secret for git, "" if there
+// is none.
+func gitSecret(annotations map[string]string, of string) string {
+	if v := value(annotations, "ssh_key_"+of); v != "" {
+		return v
+	}
+	return value(annotations, "git_secret_"+of)
 }
 
 // value returns "" for a missing and for a blank annotation alike.

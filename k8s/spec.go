@@ -85,6 +85,15 @@ func (s *Spec) checkWords(annotations map[string]string) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%s%s_namespace is %+.100q, and no namespace can have that name: use lower-case letters, digits and '-'", Prefix, secret, mask.Value(v)))
 		}
 	}
+	for _, of := range []string{"name", "namespace"} {
+		one, other := value(annotations, "ssh_key_"+of), value(annotations, "git_secret_"+of)
+		if one != "" && other != "" && one != other {
+			faults = append(faults, fmt.Sprintf("%sssh_key_%s is %+.100q and %sgit_secret_%s is %+.100q, but they mean the same: keep one of them", Prefix, of, mask.Value(one), Prefix, of, mask.Value(other)))
+		}
+	}
+	if s.AppGitSecretName != nil && *s.AppGitSecretName == "none" {
+		faults = append(faults, Prefix+"app_git_secret_name is none, and a repository that is reached over SSH needs a key: name a Secret with one")
+	}
 	return faults
 }
 

@@ -49,10 +49,11 @@ var optional = []string{
 	"notifications_secret_name", "notifications_secret_namespace",
 	"registry_secret_url", "registry_secret_name", "registry_secret_namespace",
 	"github_token_secret_name", "github_token_secret_namespace",
+	"git_secret_name", "git_secret_namespace", "app_git_secret_name", "app_git_secret_namespace",
 }
 
 // secrets begin the annotations that name a Secret and its namespace.
-var secrets = []string{"ssh_key", "notifications_secret", "registry_secret", "github_token_secret"}
+var secrets = []string{"ssh_key", "git_secret", "app_git_secret", "notifications_secret", "registry_secret", "github_token_secret"}
 
 // legacy names were read by older releases; they are ignored without a word.
 var legacy = []string{"namespace"}
@@ -179,7 +180,13 @@ func concerns(annotations map[string]string) bool {
 func missing(annotations map[string]string) string {
 	var names []string
 	for _, name := range required {
-		if value(annotations, name) == "" && (name != "app_repository" || needsApp(annotations)) {
+		of, secret := strings.CutPrefix(name, "ssh_key_")
+		switch {
+		case value(annotations, name) != "" || name == "app_repository" && !needsApp(annotations):
+		case secret && gitSecret(annotations, of) != "":
+		case secret && (value(annotations, "git_secret_name") != "" || value(annotations, "git_secret_namespace") != ""):
+			names = append(names, Prefix+"git_secret_"+of)
+		default:
 			names = append(names, Prefix+name)
 		}
 	}

@@ -174,7 +174,7 @@ func TestNamesThatTheAPIServerWouldRefuseAreNotTracked(t *testing.T) {
 
 func TestNamesThatNoSecretCanHaveAreInvalid(t *testing.T) {
 	long := strings.Repeat("a", 64)
-	for _, annotation := range []string{"ssh_key_name", "ssh_key_namespace", "notifications_secret_name", "registry_secret_namespace", "github_token_secret_name"} {
+	for _, annotation := range []string{"ssh_key_name", "ssh_key_namespace", "app_git_secret_name", "app_git_secret_namespace", "notifications_secret_name", "registry_secret_namespace", "github_token_secret_name"} {
 		namespace := strings.HasSuffix(annotation, "_namespace")
 		for v, valid := range map[string]bool{
 			"a": true, "a-b": true, "0": true, "a.b": !namespace, long: !namespace,
@@ -394,7 +394,11 @@ func FuzzAnnotations(f *testing.F) {
 
 		complete := true
 		for _, name := range required {
-			complete = complete && strings.TrimSpace(annotations[Prefix+name]) != ""
+			given := strings.TrimSpace(annotations[Prefix+name])
+			if of, secret := strings.CutPrefix(name, "ssh_key_"); secret && given == "" {
+				given = strings.TrimSpace(annotations[Prefix+"git_secret_"+of])
+			}
+			complete = complete && given != ""
 		}
 		if complete != (target != nil) || complete == (untracked != nil) {
 			t.Fatalf("complete %v, got %+v, %+v", complete, target, untracked)

@@ -13,7 +13,7 @@ func (g *group) check() {
 		err := d.target.Invalid()
 		if err != nil {
 			err = because(reasonAnnotations, err)
-		} else if err = g.Policy.Allow(d.target.Namespace, d.target.Spec.SSHKey()); err != nil {
+		} else if err = g.allowed(d.target); err != nil {
 			err = because(reasonSecret, fmt.Errorf("read SSH key: %w", err))
 		}
 		if err != nil {
@@ -40,11 +40,13 @@ func (g *group) repository() (repository.URL, string) {
 
 // identify reads the group's SSH key.
 func (g *group) identify(ctx context.Context) (err error) {
+	t := g.open()[0].target
 	defer func() {
 		if err != nil {
 			err = because(reasonSecret, err)
 		}
 	}()
-	g.identity, err = g.acquire(ctx, g.open()[0].target.Spec.SSHKey()) // check has asked the policy for each
+	g.identities.own = t.Spec.SSHKey()
+	g.identity, err = g.acquire(ctx, g.identities.own, secretAnnotation(t)) // check has asked the policy for each
 	return err
 }

@@ -148,7 +148,7 @@ func TestBadInputOfAGroup(t *testing.T) {
 		{name: "no private key", secret: map[string][]byte{"ssh-privatekey": []byte("hunter2")},
 			want: "use secret gitops-operator/ssh-key: read SSH key: not a private SSH key: it must begin with -----BEGIN ... PRIVATE KEY-----"},
 		{name: "passphrase", secret: map[string][]byte{"ssh-privatekey": locked},
-			want: "use secret gitops-operator/ssh-key: read SSH key: key has a passphrase: nobody can type it here, use a key without one"},
+			want: "use secret gitops-operator/ssh-key: read SSH key: key has a passphrase: nobody can type it here, use a key without one, or put it into the Secret as passphrase"},
 		{name: "key refused", secret: map[string][]byte{"ssh-privatekey": stranger, "known_hosts": nil},
 			want: "fetch MANIFESTS branch master: authentication refused for the key of secret gitops-operator/ssh-key: git@127.0.0.1: Permission denied (publickey). (let its public half read the repository, and write to the manifests; a deploy key serves one repository, a machine user's several)"},
 		{name: "host key", secret: map[string][]byte{"ssh-privatekey": stranger, "known_hosts": []byte("# none\n")},

@@ -2,13 +2,11 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/kainlite/gitops-operator/gitcli"
 	"github.com/kainlite/gitops-operator/internal/repository"
 	"github.com/kainlite/gitops-operator/k8s"
 )
@@ -42,7 +40,7 @@ func (g *group) invite() {
 		if open[t.Ref] || t.Spec.RequestKey == "" {
 			continue
 		}
-		if !t.Spec.Holds() && (t.Invalid() != nil || g.Policy.Allow(t.Namespace, t.Spec.SSHKey()) != nil) {
+		if !t.Spec.Holds() && (t.Invalid() != nil || g.allowed(*t) != nil) {
 			continue // it can change nothing
 		}
 		d := &deployment{group: g, guest: true, target: *t}
@@ -209,14 +207,10 @@ func (g *group) ask(ctx context.Context, guests map[app]*deployment) {
 	defer cancel()
 	var lookups []*lookup
 	for _, d := range guests {
-		spec, id := d.target.Spec, g.identity
-		if spec.SSHKey() != g.open()[0].target.Spec.SSHKey() {
-			own, err := g.acquire(ctx, spec.SSHKey())
-			if err != nil {
-				continue
-			}
-			defer own.Release()
-			id = own
+		spec := d.target.Spec
+		id, err := g.appIdentity(ctx, d.target)
+		if err != nil {
+			continue
 		}
 		key := headKey{spec.App.String(), spec.AppBranch, id.ID()}
 		if g.heads.hangs(key, time.Now().Add(-g.Patience)) {
@@ -268,26 +262,6 @@ func witnesses(behind []*deployment) []*deployment {
 		}
 	}
 	return list
-}
-
-// acquire makes the key of a Secret ready for use.
-func (g *group) acquire(ctx context.Context, ref k8s.SecretRef) (*gitcli.Identity, error) {
-	secret, err := g.secret(ctx, ref)
-	switch {
-	case errors.Is(err, k8s.ErrSecretNotFound):
-		return nil, fmt.Errorf("read SSH key: %w: create it, or correct gitops.operator.ssh_key_name and ssh_key_namespace", err)
-	case err != nil:
-		return nil, fmt.Errorf("read SSH key: %w", err)
-	}
-	private, ok := secret["ssh-privatekey"]
-	if !ok {
-		return nil, fmt.Errorf("read SSH key: secret %s has no key ssh-privatekey: create it with kubectl create secret generic %s -n %s --from-file=ssh-privatekey=FILE", ref, ref.Name, ref.Namespace)
-	}
-	id, err := g.Git.Acquire(gitcli.Key{Name: ref.String(), Private: private, KnownHosts: secret["known_hosts"]})
-	if err != nil {
-		return nil, fmt.Errorf("use secret %s: %w", ref, err)
-	}
-	return id, nil
 }
 
 // waitKey names what a deployment waits for; a guest's waiting is the group's own.

@@ -47,7 +47,7 @@ func (g *group) failing() string {
 	return "manifests " + g.deployments[0].target.Spec.Group()
 }
 func (g *group) appFailing(ds []*deployment) string {
-	return "application " + strings.Join([]string{ds[0].target.Spec.App.String(), ds[0].target.Spec.AppBranch, g.identity.ID()}, "\x00")
+	return "application " + strings.Join([]string{ds[0].target.Spec.App.String(), ds[0].target.Spec.AppBranch, ds[0].target.Spec.AppSecret().String()}, "\x00")
 }
 
 // remote is a repository's branch, for people.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,6 +127,13 @@ func (h *heads) get(key headKey, of app, since time.Time, id *gitcli.Identity, l
 	return l
 }
 
+// failedLookup is one that could not be made.
+func failedLookup(err error) *lookup {
+	l := &lookup{started: time.Now(), done: make(chan struct{}), err: err}
+	close(l.done)
+	return l
+}
+
 // failed says whether a look-up has ended with an error.
 func (l *lookup) failed() bool {
 	select {
@@ -153,8 +161,11 @@ func (h *heads) sweep(now time.Time) {
 	}
 }
 
-// headOf names what a Deployment wants the head of.
-func headOf(s *k8s.Spec) string { return s.App.String() + "\x00" + s.AppBranch }
+// headOf names what a Deployment wants the head of, and the Secret that it is
+// read with.
+func headOf(s *k8s.Spec) string {
+	return strings.Join([]string{s.App.String(), s.AppBranch, s.AppSecret().String()}, "\x00")
+}
 
 // headAgain is when a group asks again for the heads that it went on without.
 const headAgain = 5 * time.Second
@@ -249,6 +260,10 @@ func (g *group) readHeads(ctx context.Context) (string, error) {
 // ask anew each time would never end where an answer takes longer than headAgain.
 func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
 	key := headOf(ds[0].target.Spec)
+	id, err := g.appIdentity(ctx, ds[0].target)
+	if err != nil {
+		return failedLookup(err)
+	}
 	awaited := g.memory.awaited[key]
 	delete(g.memory.awaited, key)
 	if awaited != nil && awaited.failed() {
@@ -265,7 +280,7 @@ func (g *group) head(ctx context.Context, ds []*deployment) *lookup {
 		}
 	}
 	spec := ds[0].target.Spec
-	return g.lookUp(ctx, headKey{spec.App.String(), spec.AppBranch, g.identity.ID()}, spec, g.identity, since)
+	return g.lookUp(ctx, headKey{spec.App.String(), spec.AppBranch, id.ID()}, spec, id, since)
 }
 
 // lookUp looks up the head of a Deployment's application, unless that was done

@@ -134,6 +134,7 @@ func (r *Reconciler) Group(ctx context.Context, jobs []Job, done Done) {
 			g.mirror.Renew()
 			g.mirror.Release()
 		}
+		g.identities.release()
 		if g.identity != nil {
 			g.identity.Release()
 		}
@@ -182,6 +183,7 @@ type group struct {
 	manifests   gitcli.Remote
 	branch      string
 	identity    *gitcli.Identity
+	identities  identities
 	mirror      *gitcli.Mirror
 	memory      *memory
 	files       []*manifest   // those that the deployments want

@@ -146,9 +146,13 @@ func (g *group) choice(ctx context.Context, d *deployment, p *patience, reading 
 
 // gitTags returns the tags of a deployment's application.
 func (g *group) gitTags(ctx context.Context, d *deployment, p *patience) (*policy.Tags, error) {
-	app, id := d.target.Spec.App, g.identity
+	app := d.target.Spec.App
 	if d.guest && d.target.Spec.SSHKey() != g.open()[0].target.Spec.SSHKey() {
 		return nil, errUnanswered // its own group finds out
+	}
+	id, err := g.appIdentity(ctx, d.target)
+	if err != nil {
+		return nil, err
 	}
 	key := tagged{app.String(), id.ID()}
 	list, err := answer(ctx, p, &g.tagged, g.memory.tagged, key, d.since(), func() *question[[]policy.Tag] {

@@ -115,7 +115,7 @@ func (g *group) inspect(ctx context.Context, d *deployment, p *patience, reading
 		images = d.images(true)
 	}
 	if !gated {
-		d.log().Debug("no image gate is configured: patched without a check", append(d.about(), zap.Strings("images", images))...)
+		d.log().Debug("no image gate is configured: patched without a check", append(d.about(), zap.String("image", strings.Join(images, ", ")))...)
 		return
 	}
 	digests := make([]string, len(images))

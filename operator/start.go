@@ -140,17 +140,17 @@ func openSource(opt Options, metrics *telemetry.Metrics) (from source, events Ev
 		defer close(ended)
 		cluster.Run(ctx)
 	}()
-	unwatch = func() {
+	stopRunning := func() {
 		cancel()
 		<-ended
 	}
 	if !opt.Events || opt.DryRun {
-		return cluster, nil, unwatch, nil
+		return cluster, nil, stopRunning, nil
 	}
 	recorded := cluster.RecordEvents()
 	return cluster, recorded, func() {
 		within(lastWords, recorded.Close)
-		unwatch()
+		stopRunning()
 	}, nil
 }
 

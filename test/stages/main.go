@@ -122,7 +122,7 @@ func (s stage) cmd(ctx context.Context, argv ...string) *exec.Cmd {
 // testStages are those of `make test`. The modules below test/ are what need
 // other libraries than the operator's.
 var testStages = []stage{
-	{name: "all packages", packages: []string{"./..."}},
+	{name: "all packages", packages: []string{"-timeout=30m", "./..."}},
 	{name: "deploycheck", dir: "test/deploycheck", packages: []string{"-count=1", "./..."}, vet: true},
 	{name: "targetscheck", dir: "test/targets", packages: []string{"-count=1", "./..."}, vet: true},
 	{name: "observabilitycheck", dir: "test/observability", packages: []string{"-count=1", "./..."}, vet: true},
